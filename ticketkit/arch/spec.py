@@ -1,0 +1,229 @@
+"""What a network is, as data: its name, and its layers in execution order with their place in the stages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from ticketkit.errors import ArchError
+
+Kind = Literal["conv2d", "linear", "batch_norm"]
+"""What a layer computes. Only the weights of ``conv2d`` and ``linear`` can be pruned."""
+
+Role = Literal["stem", "entry", "unit", "fixed", "head"]
+"""Where a layer stands: ``unit`` layers may be replicated or dropped, all others are copied one to one.
+
+``stem`` and ``head`` are the input and output layers, ``entry`` is the first unit of a stage (the one that
+down-samples), ``fixed`` is anything else that has one place.
+"""
+
+PRUNABLE_KINDS: frozenset[str] = frozenset({"conv2d", "linear"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """One tensor of a layer.
+
+    Attributes:
+        name: Its name inside the layer ("weight").
+        shape: Its dense shape.
+        dtype: Its element type, as safetensors spells it ("F32", "I64").
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "F32"
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerSpec:
+    """One layer with parameters.
+
+    Attributes:
+        index: Its position in execution order, from 0.
+        name: Its module's name in the torch model ("blocks.0.conv1").
+        kind: What it computes.
+        tensors: Its tensors, in the order of the torch model's ``state_dict``.
+        role: Where it stands; see :data:`Role`.
+        stage: The elastic stage it belongs to, from 0; None outside the stages.
+        unit: The unit inside that stage, from 0; None outside the stages.
+    """
+
+    index: int
+    name: str
+    kind: Kind
+    tensors: tuple[TensorSpec, ...]
+    role: Role
+    stage: int | None = None
+    unit: int | None = None
+
+    @property
+    def prunable(self) -> str | None:
+        """Name of the tensor that a mask may cover, or None."""
+        return "weight" if self.kind in PRUNABLE_KINDS else None
+
+    def tensor_name(self, tensor: TensorSpec) -> str:
+        """Name of one of its tensors in the model's ``state_dict`` ("blocks.0.conv1.weight")."""
+        return f"{self.name}.{tensor.name}"
+
+
+class StateTensor(NamedTuple):
+    """One entry of a network's ``state_dict``, with the layer it belongs to."""
+
+    name: str
+    layer: LayerSpec
+    tensor: TensorSpec
+
+    @property
+    def prunable(self) -> bool:
+        """Whether a mask may cover it."""
+        return self.tensor.name == self.layer.prunable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchSpec:
+    """A network of a known family.
+
+    Attributes:
+        family: The family's name ("cifar-resnet").
+        depth: Its depth, as the family counts it (20 for ResNet-20).
+        width: Channels of the first stage.
+        num_classes: Outputs.
+        in_channels: Channels of the input images.
+        variant: The family's own switches, as they stand in the name ("pad"); empty for the plain network.
+
+    Raises:
+        ArchError: If the family is unknown, or has no such network.
+    """
+
+    family: str
+    depth: int
+    width: int
+    num_classes: int = 10
+    in_channels: int = 3
+    variant: str = ""
+
+    def __post_init__(self) -> None:
+        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+
+        for name, limit in LIMITS.items():
+            number = getattr(self, name)
+            if not 1 <= number <= limit:
+                raise ArchError(f"{name} of a {self.family} must be from 1 to {limit:,} (got {number:,})")
+        FAMILIES[self.family].check(self)
+
+    @property
+    def name(self) -> str:
+        """Its full name, which ``parse_arch`` reads back ("cifar-resnet20-w8")."""
+        return self.family + self._suffix
+
+    @property
+    def short_name(self) -> str:
+        """The name people type ("resnet20-w8")."""
+        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+
+        return FAMILIES[self.family].short + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+
+        width = "" if self.width == FAMILIES[self.family].default_width else f"-w{self.width}"
+        return f"{self.depth}{width}" + (f"-{self.variant}" if self.variant else "")
+
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """Its layers in execution order."""
+        return _layers(self)
+
+    def state(self) -> Iterator[StateTensor]:
+        """Every tensor of the network, in execution order, under its ``state_dict`` name."""
+        for layer in self.layers():
+            for tensor in layer.tensors:
+                yield StateTensor(layer.tensor_name(tensor), layer, tensor)
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Number of units in each elastic stage."""
+        lengths: dict[int, int] = {}
+        for layer in self.layers():
+            if layer.stage is not None and layer.unit is not None:
+                lengths[layer.stage] = max(lengths.get(layer.stage, 0), layer.unit + 1)
+        return tuple(lengths[stage] for stage in sorted(lengths))
+
+    def prunable_names(self) -> tuple[str, ...]:
+        """The tensors that are pruned by default: weights of convolutions and linear layers.
+
+        The output layer's weight is one of them where the family says so.
+        """
+        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+
+        prunes_head = FAMILIES[self.family].prunes_head
+        return tuple(
+            entry.name for entry in self.state() if entry.prunable and (prunes_head or entry.layer.role != "head")
+        )
+
+
+LIMITS = {"depth": 10_000, "width": 100_000, "num_classes": 1_000_000, "in_channels": 1_000_000}
+"""The largest networks that can be named; a guard against absurd files, far above any real one."""
+
+
+@lru_cache(maxsize=64)
+def _layers(spec: ArchSpec) -> tuple[LayerSpec, ...]:
+    from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+
+    return FAMILIES[spec.family].layers(spec)
+
+
+@dataclass(slots=True)
+class LayerList:
+    """Collects a family's layers: say where the next ones stand with ``at``, then add them in execution order."""
+
+    layers: list[LayerSpec] = field(default_factory=list)
+    _role: Role = "stem"
+    _stage: int | None = None
+    _unit: int | None = None
+
+    def at(self, role: Role, stage: int | None = None, unit: int | None = None) -> None:
+        """Place the layers that follow."""
+        self._role, self._stage, self._unit = role, stage, unit
+
+    def conv2d(self, name: str, out_channels: int, in_channels: int, kernel: int, *, bias: bool = False) -> None:
+        """Add a convolution with a square kernel; ``in_channels`` is per group."""
+        shape = (out_channels, in_channels, kernel, kernel)
+        self._add(name, "conv2d", _weight_and_bias(shape, bias=bias))
+
+    def linear(self, name: str, out_features: int, in_features: int, *, bias: bool = True) -> None:
+        """Add a linear layer."""
+        self._add(name, "linear", _weight_and_bias((out_features, in_features), bias=bias))
+
+    def batch_norm(self, name: str, channels: int) -> None:
+        """Add a batch normalisation with its running statistics."""
+        per_channel = ("weight", "bias", "running_mean", "running_var")
+        tensors = [TensorSpec(name=tensor, shape=(channels,)) for tensor in per_channel]
+        self._add(name, "batch_norm", (*tensors, TensorSpec(name="num_batches_tracked", shape=(), dtype="I64")))
+
+    def _add(self, name: str, kind: Kind, tensors: tuple[TensorSpec, ...]) -> None:
+        self.layers.append(
+            LayerSpec(
+                index=len(self.layers),
+                name=name,
+                kind=kind,
+                tensors=tensors,
+                role=self._role,
+                stage=self._stage,
+                unit=self._unit,
+            )
+        )
+
+
+def _weight_and_bias(shape: tuple[int, ...], *, bias: bool) -> tuple[TensorSpec, ...]:
+    weight = TensorSpec(name="weight", shape=shape)
+    return (weight, TensorSpec(name="bias", shape=shape[:1])) if bias else (weight,)

@@ -1,0 +1,69 @@
+"""Writing files so that a reader sees the old content or the new, whole, and never anything between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary path to write to; on a clean exit it becomes ``path``, on any other it is removed.
+
+    The temporary file lies in the same folder, is flushed to the disk before it takes the name, and takes it in
+    one step. Without ``overwrite`` the step itself fails if somebody else has taken the name meanwhile.
+
+    Args:
+        path: The file's final name.
+        overwrite: Whether an existing file may be replaced.
+
+    Yields:
+        The temporary path; the file does not exist yet.
+
+    Raises:
+        FileExistsError: If ``path`` exists and ``overwrite`` is false.
+        OSError: If the folder cannot be written.
+    """
+    if not overwrite and path.exists():
+        raise FileExistsError(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        _flush(temporary)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _take_free_name(temporary, path)
+        with contextlib.suppress(OSError):  # not every file system lets a folder be flushed; the step is atomic anyway
+            _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, overwrite: bool = False) -> None:
+    """Write ``text`` as UTF-8 to ``path`` in one step; see :func:`replacing`."""
+    with replacing(path, overwrite=overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _take_free_name(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the check and the step are two, which is all it offers
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.replace(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

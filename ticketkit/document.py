@@ -1,0 +1,226 @@
+"""A ticket's metadata document: what the bundle's one metadata key holds (formats/ticket-v1.md, section 3).
+
+The document describes a ticket whole: it holds the hash of every stored tensor, so the hash of the document is the
+ticket's id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import rfc8785
+from msgspec import Meta
+
+from ticketkit.arch import ArchSpec, LayerSpec
+from ticketkit.encoding import Bitmask, Stored
+from ticketkit.errors import BundleError, BundleVersionError
+from ticketkit.provenance import Count, Name, Provenance, Results, Sha256, Weights
+
+FORMAT_NAME: Final = "ticketkit"
+FORMAT_VERSION: Final = "1.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """The format's name and version."""
+
+    name: Literal["ticketkit"] = FORMAT_NAME
+    version: Annotated[str, Meta(pattern=r"^1\.(0|[1-9][0-9]{0,3})$")] = FORMAT_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorEntry:
+    """One tensor as the document describes it.
+
+    Attributes:
+        shape: Its dense shape.
+        dtype: Its element type.
+        encoding: How it is stored.
+        sha256: SHA-256 of the stored bytes, in hexadecimal: of the mask and then the values for ``bitmask``.
+        kept: Number of kept weights; for ``bitmask`` alone.
+    """
+
+    shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
+    dtype: Literal["F16", "F32", "F64", "I64"]
+    encoding: Literal["dense", "bitmask"]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    kept: Count | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kept is not None) != (self.encoding == "bitmask"):
+            raise ValueError(f"'kept' must be given for encoding 'bitmask' alone (got encoding {self.encoding!r})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerEntry:
+    """One layer as the document describes it; see :class:`ticketkit.arch.LayerSpec`."""
+
+    index: Count
+    name: Name
+    kind: Name
+    role: Name
+    tensors: Mapping[Name, TensorEntry]
+    stage: Count | None = None
+    unit: Count | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A ticket's metadata document, format version 1.
+
+    Attributes:
+        format: The format's name and version.
+        id: ``sha256:`` and the SHA-256 of the canonical document without this field.
+        architecture: The network.
+        layers: Its layers in execution order.
+        weights: Which weights the ticket holds.
+        provenance: How the ticket came to be.
+        results: What was measured with it.
+    """
+
+    format: Format
+    id: Sha256
+    architecture: ArchSpec
+    layers: tuple[LayerEntry, ...]
+    weights: Weights
+    provenance: Provenance
+    results: Results | None = None
+
+
+def storage_key(layer_index: int, tensor: str) -> str:
+    """Key of a tensor in the bundle, by its layer's index; ``bitmask`` adds ``.mask`` and ``.values``."""
+    return f"layers.{layer_index:04d}.{tensor}"
+
+
+def describe(
+    arch: ArchSpec,
+    stored: Mapping[str, Stored],
+    weights: Weights,
+    provenance: Provenance,
+    results: Results | None,
+) -> dict[str, Any]:
+    """Build a ticket's document, with its id, as plain JSON values."""
+    content = {
+        "format": Format(),
+        "architecture": arch,
+        "layers": [_describe_layer(layer, stored) for layer in arch.layers()],
+        "weights": weights,
+        "provenance": provenance,
+        "results": results,
+    }
+    document: dict[str, Any] = _without_none(msgspec.to_builtins(content))
+    document["id"] = content_id(document)
+    return document
+
+
+def _describe_layer(layer: LayerSpec, stored: Mapping[str, Stored]) -> LayerEntry:
+    tensors = {}
+    for tensor in layer.tensors:
+        entry = stored[layer.tensor_name(tensor)]
+        tensors[tensor.name] = TensorEntry(
+            shape=entry.shape,
+            dtype=entry.dtype,  # type: ignore[arg-type]  # one of DTYPES, which the literal spells out
+            encoding=entry.encoding,  # type: ignore[arg-type]
+            sha256=entry.sha256,
+            kept=entry.kept if isinstance(entry, Bitmask) else None,
+        )
+    return LayerEntry(
+        index=layer.index,
+        name=layer.name,
+        kind=layer.kind,
+        role=layer.role,
+        stage=layer.stage,
+        unit=layer.unit,
+        tensors=tensors,
+    )
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """The document's one canonical form (RFC 8785), as UTF-8.
+
+    Raises:
+        BundleError: If it holds a number that JSON cannot carry exactly, or an infinity or NaN.
+    """
+    try:
+        return rfc8785.dumps(dict(document))
+    except rfc8785.CanonicalizationError as error:
+        raise BundleError(f"the document must be plain JSON with safe numbers ({error})") from None
+
+
+def content_id(document: Mapping[str, Any]) -> str:
+    """The ticket's id: the hash of its canonical document without the field ``id``."""
+    content = {key: value for key, value in document.items() if key != "id"}
+    return "sha256:" + hashlib.sha256(canonical(content)).hexdigest()
+
+
+def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
+    """Read a document and check everything in it that needs no tensor and no knowledge of the network.
+
+    Returns:
+        The document, and the same as plain JSON values, with fields of a later 1.x that this version does not know.
+
+    Raises:
+        BundleVersionError: If it is of another major version of the format.
+        BundleError: If it is not canonical JSON, breaks a rule of the schema, or does not have the id it claims.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"the document must be JSON ({error})") from None
+    if not isinstance(raw, dict):
+        raise BundleError(f"the document must be a JSON object (got {_shown(raw)})")
+    _check_version(raw.get("format"))
+    try:
+        # Comparing with the canonical form also refuses duplicate keys, which json.loads silently merges.
+        is_canonical = canonical(raw) == text.encode()
+    except (RecursionError, UnicodeEncodeError) as error:
+        raise BundleError(f"the document must be in canonical form, RFC 8785 ({error})") from None
+    if not is_canonical:
+        raise BundleError("the document must be in canonical form, RFC 8785 (it is valid JSON, but not in that form)")
+    try:
+        document = msgspec.convert(raw, Document)
+    except msgspec.ValidationError as error:
+        raise BundleError(f"the document must follow the schema: {_explain(error, raw)}") from None
+    if (actual := content_id(raw)) != document.id:
+        raise BundleError(f"the id must be that of the document, {actual} (got {document.id})")
+    return document, raw
+
+
+def _check_version(found: Any) -> None:
+    if not isinstance(found, dict) or found.get("name") != FORMAT_NAME:
+        raise BundleError(f"the document's format must be named {FORMAT_NAME!r} (got {_shown(found)})")
+    version = found.get("version")
+    if isinstance(version, str) and re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", version) and version[:2] != "1.":
+        raise BundleVersionError(f"this reader knows format version 1.x (got {version}); a newer ticketkit may read it")
+
+
+def _explain(error: msgspec.ValidationError, raw: Any) -> str:
+    """Add what was found at the place that msgspec names; it says only what was expected."""
+    message = str(error)
+    place = re.search(r" - at `\$(.*)`$", message)
+    value = raw
+    for step in re.findall(r"\.([A-Za-z_0-9]+)|\[(\d+)\]", place[1]) if place else []:
+        try:
+            value = value[step[0]] if step[0] else value[int(step[1])]
+        except (KeyError, IndexError, TypeError):
+            return message
+    return message if value is raw else f"{message} (got {_shown(value)})"
+
+
+def _shown(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,52 @@
+"""Every exception that ticketkit raises on purpose.
+
+```
+TicketkitError
+├── ArchError            (ValueError)  an architecture that is unknown, impossible or does not fit
+├── MaskError            (ValueError)  a mask, or a tensor under it, that does not hold together
+├── StretchError         (ValueError)  a mapping that does not turn the source into the target
+├── DataError            (ValueError)  a data set that is missing, unknown or malformed
+├── RecipeError          (ValueError)  a training recipe with an unknown or impossible field
+├── RunError                           a run folder that cannot be used, or a training that broke
+└── BundleError          (ValueError)  a file that is not a sound ticket, or cannot be written
+    └── BundleVersionError             a ticket of a format version this reader does not know
+```
+
+A message is one line: what must hold, what came, and the file or tensor.
+"""
+
+
+class TicketkitError(Exception):
+    """Base of every error that ticketkit raises on purpose."""
+
+
+class ArchError(TicketkitError, ValueError):
+    """An architecture that is unknown, impossible, or does not fit what it is used with."""
+
+
+class MaskError(TicketkitError, ValueError):
+    """A mask, or a tensor under a mask, that does not hold together."""
+
+
+class StretchError(TicketkitError, ValueError):
+    """A mapping that does not turn the source network into the target network."""
+
+
+class DataError(TicketkitError, ValueError):
+    """A data set that is missing, unknown or malformed."""
+
+
+class RecipeError(TicketkitError, ValueError):
+    """A training recipe with an unknown or impossible field."""
+
+
+class RunError(TicketkitError):
+    """A run folder that cannot be used, or a training that broke."""
+
+
+class BundleError(TicketkitError, ValueError):
+    """A file that is not a sound ticket, or a ticket that cannot be written."""
+
+
+class BundleVersionError(BundleError):
+    """A ticket of a format version that this reader does not know."""

@@ -1,0 +1,87 @@
+"""From an architecture or a ticket to a torch module, and back to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from ticketkit.arch import ArchSpec
+from ticketkit.encoding import Array
+from ticketkit.errors import ArchError
+from ticketkit.registry import Registry
+from ticketkit.seeds import derive_seed
+from ticketkit.ticket import Ticket
+
+MODELS: Registry[Callable[[ArchSpec], nn.Module]] = Registry("model family", "ticketkit.models", ArchError)
+
+Tensors = Mapping[str, Array]
+
+
+def build_model(arch: ArchSpec) -> nn.Module:
+    """Build a network, initialised as PyTorch does by default.
+
+    Its ``state_dict`` has the names, shapes and order of ``arch.state()``.
+    """
+    return MODELS[arch.family](arch)
+
+
+def instantiate(arch: ArchSpec, tensors: Tensors, device: torch.device | str = "cpu") -> nn.Module:
+    """Build a network that holds copies of the given tensors, without drawing any random number.
+
+    Args:
+        arch: The network.
+        tensors: Every tensor of its ``state_dict``.
+        device: Where the network is to live.
+
+    Raises:
+        RuntimeError: (torch's) if a tensor is missing, unknown or of another shape.
+    """
+    with torch.device("meta"):
+        model = build_model(arch)
+    model.to_empty(device=device)
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
+    return model
+
+
+def export_tensors(model: nn.Module) -> dict[str, Array]:
+    """Copy a network's ``state_dict`` into numpy arrays."""
+    return {name: tensor.detach().cpu().contiguous().numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+def load_model(ticket: Ticket) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """Build a ticket's network with its weights, zeros where pruned, and its masks.
+
+    Returns:
+        The module, and for each prunable tensor's name a boolean tensor, True where a weight is kept. Multiply the
+        weights' gradients with it before each optimiser step, or the weights after, to keep the network sparse.
+    """
+    model = instantiate(ticket.arch, ticket.tensors)
+    return model, {name: torch.from_numpy(mask.copy()) for name, mask in ticket.mask.items()}
+
+
+def initialise(arch: ArchSpec, seed: int) -> dict[str, Array]:
+    """Draw a network's initial weights, as the authors' code does.
+
+    Convolution and linear weights are Kaiming normal, the biases of linear layers PyTorch's default (uniform within
+    1/√fan-in); normalisation weights are uniform in [0, 1], their biases 0 (open_lth, ``models/initializers.py`` and
+    ``models/bn_initializers.py``). The draw depends on the seed and the order of the network's tensors alone.
+    """
+    with torch.device("meta"):
+        model = build_model(arch)
+    model.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(derive_seed(seed, "initialisation"))
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, generator=generator)
+                if module.bias is not None:
+                    fan_in, _ = nn.init._calculate_fan_in_and_fan_out(module.weight)
+                    nn.init.uniform_(module.bias, -(fan_in**-0.5), fan_in**-0.5, generator=generator)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                nn.init.uniform_(module.weight, 0, 1, generator=generator)
+                nn.init.zeros_(module.bias)
+    return export_tensors(model)

@@ -1,0 +1,18 @@
+"""Stretching and squeezing: a ticket of one depth into a ticket of another, without training."""
+
+from ticketkit.stretch.engine import StagePlan, explain_plan, stretch_ticket
+from ticketkit.stretch.plan import plan_stretch, resolve_target
+from ticketkit.stretch.policy import POLICIES, Policy
+from ticketkit.stretch.stage_map import StageMap, parse_stage_map
+
+__all__ = [
+    "POLICIES",
+    "Policy",
+    "StageMap",
+    "StagePlan",
+    "explain_plan",
+    "parse_stage_map",
+    "plan_stretch",
+    "resolve_target",
+    "stretch_ticket",
+]

@@ -1,0 +1,191 @@
+"""The transformation: g and h of the Elastic Lottery Ticket Hypothesis (Chen et al., 2021, section 3), on data.
+
+One engine for every family. It reads a network's layers, stages and units from ``arch`` and never a tensor's name, and
+it copies tensors as they are stored: a replicated unit's bits and values are shared by its copies, nothing is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ticketkit.arch import ArchSpec, LayerSpec
+from ticketkit.encoding import Bitmask, Stored
+from ticketkit.errors import StretchError
+from ticketkit.provenance import Tool, Transformation
+from ticketkit.stretch.plan import plan_stretch, resolve_target
+from ticketkit.stretch.policy import DEFAULT_STRETCH
+from ticketkit.stretch.stage_map import StageMap, parse_stage_map
+from ticketkit.ticket import Ticket
+
+Place = tuple[int | None, int | None]
+"""Stage and unit; both None for layers outside the stages."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """What a mapping does to one stage.
+
+    Attributes:
+        stage: The stage.
+        source_units: Number of units it had.
+        sources: The source unit of each target unit.
+        sparsity_before: Sparsity of the stage's prunable weights in the source, in [0, 1].
+        sparsity_after: The same in the target.
+    """
+
+    stage: int
+    source_units: int
+    sources: tuple[int, ...]
+    sparsity_before: float
+    sparsity_after: float
+
+
+def stretch_ticket(
+    ticket: Ticket,
+    to: str | ArchSpec,
+    *,
+    order: str = DEFAULT_STRETCH,
+    units: Sequence[int] | None = None,
+    drop: Sequence[int] | None = None,
+    mapping: StageMap | str | None = None,
+) -> Ticket:
+    """Turn a ticket into one of another depth, deeper or shallower, without training.
+
+    Weights, masks, normalisation and its running statistics move together, unit by unit. The running statistics are
+    the source's: they do not fit a deeper network until it is trained or they are recalibrated
+    (:func:`ticketkit.train.recalibrate`), so do not evaluate the result as it is.
+
+    Args:
+        ticket: The source.
+        to: The target network: a depth, a name, or a spec that differs from the source's in depth alone.
+        order: The policy that chooses the mapping; see :func:`plan_stretch`.
+        units: The units that may be replicated; see :func:`plan_stretch`.
+        drop: The units to leave out; see :func:`plan_stretch`.
+        mapping: The mapping itself, instead of ``order``, ``units`` and ``drop``.
+
+    Raises:
+        ArchError: If there is no such target.
+        StretchError: If the mapping does not turn the source into the target; names stage, unit and tensor.
+    """
+    target = resolve_target(ticket.arch, to)
+    if mapping is None:
+        stage_map = plan_stretch(ticket.arch, target, order=order, units=units, drop=drop)
+    else:
+        if units is not None or drop is not None:
+            raise StretchError("units and drop must not be given with a mapping (it says all)")
+        stage_map = parse_stage_map(mapping) if isinstance(mapping, str) else mapping
+        order = "explicit"
+    stored = _move(ticket.arch, target, stage_map, ticket.stored)
+    transformation = Transformation(
+        kind="stretch",
+        parent=ticket.id,
+        source=ticket.arch.name,
+        target=target.name,
+        order=order,
+        mapping=str(StageMap(stage_map.for_stages(len(target.stages)))),
+        sparsity_before=ticket.sparsity,
+        sparsity_after=_sparsity(stored),
+    )
+    provenance = replace(
+        ticket.provenance,
+        tool=Tool(),
+        parent=ticket.id,
+        transformations=(*ticket.provenance.transformations, transformation),
+        created=None,
+    )
+    return Ticket(arch=target, stored=stored, weights=ticket.weights, provenance=provenance)
+
+
+def explain_plan(ticket: Ticket, target: ArchSpec, stage_map: StageMap) -> tuple[StagePlan, ...]:
+    """Say what a mapping does to each stage, without doing it.
+
+    Raises:
+        StretchError: If the mapping does not turn the source into the target.
+    """
+    stored = _move(ticket.arch, target, stage_map, ticket.stored)
+    return tuple(
+        StagePlan(
+            stage=stage,
+            source_units=ticket.arch.stages[stage],
+            sources=sources,
+            sparsity_before=_stage_sparsity(ticket.arch, ticket.stored, stage),
+            sparsity_after=_stage_sparsity(target, stored, stage),
+        )
+        for stage, sources in enumerate(stage_map.for_stages(len(target.stages)))
+    )
+
+
+def _move(source: ArchSpec, target: ArchSpec, stage_map: StageMap, stored: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Give every target tensor the source tensor that the mapping names for it."""
+    stages = stage_map.for_stages(len(target.stages))
+    _check_stages(source, target, stages)
+    source_layers = _by_place(source)
+    result: dict[str, Stored] = {}
+    for place, target_group in _by_place(target).items():
+        stage, unit = place
+        origin = place if stage is None or unit is None else (stage, stages[stage][unit])
+        source_group = source_layers.get(origin, [])
+        if len(source_group) != len(target_group):
+            raise StretchError(
+                f"{_named(place)} must have the {len(target_group)} layers of its target "
+                f"(its source, {_named(origin)}, has {len(source_group)})"
+            )
+        for from_layer, to_layer in zip(source_group, target_group, strict=True):
+            _check_layer(from_layer, to_layer, place, origin)
+            for from_tensor, to_tensor in zip(from_layer.tensors, to_layer.tensors, strict=True):
+                result[to_layer.tensor_name(to_tensor)] = stored[from_layer.tensor_name(from_tensor)]
+    return result
+
+
+def _check_stages(source: ArchSpec, target: ArchSpec, stages: tuple[tuple[int, ...], ...]) -> None:
+    for stage, sources in enumerate(stages):
+        if len(sources) != target.stages[stage]:
+            raise StretchError(
+                f"stage {stage}: a mapping must cover the {target.stages[stage]} units of {target.name} "
+                f"(got {len(sources)})"
+            )
+        for unit, origin in enumerate(sources):
+            if origin >= source.stages[stage]:
+                raise StretchError(
+                    f"stage {stage}: unit {unit} must come from one of the {source.stages[stage]} units of "
+                    f"{source.name} (got {origin})"
+                )
+            if (unit == 0) != (origin == 0):
+                raise StretchError(
+                    f"stage {stage}: the first unit never moves, so 0 must map to 0 alone (got {origin}:{unit})"
+                )
+
+
+def _check_layer(source: LayerSpec, target: LayerSpec, place: Place, origin: Place) -> None:
+    if source.kind != target.kind:
+        raise StretchError(
+            f"{target.name} ({_named(place)}) must come from a {target.kind} (got {source.name}, a {source.kind})"
+        )
+    for from_tensor, to_tensor in zip(source.tensors, target.tensors, strict=True):
+        if from_tensor.shape != to_tensor.shape:
+            raise StretchError(
+                f"{target.tensor_name(to_tensor)} ({_named(place)}) must have shape {to_tensor.shape} "
+                f"(got {from_tensor.shape} of {source.tensor_name(from_tensor)}, {_named(origin)})"
+            )
+
+
+def _by_place(arch: ArchSpec) -> dict[Place, list[LayerSpec]]:
+    groups: dict[Place, list[LayerSpec]] = {}
+    for layer in arch.layers():
+        groups.setdefault((layer.stage, layer.unit), []).append(layer)
+    return groups
+
+
+def _named(place: Place) -> str:
+    stage, unit = place
+    return "outside the stages" if stage is None else f"stage {stage}, unit {unit}"
+
+
+def _sparsity(stored: Mapping[str, Stored]) -> float:
+    masked = [tensor for tensor in stored.values() if isinstance(tensor, Bitmask)]
+    return 1 - sum(tensor.kept for tensor in masked) / sum(tensor.size for tensor in masked)
+
+
+def _stage_sparsity(arch: ArchSpec, stored: Mapping[str, Stored], stage: int) -> float:
+    return _sparsity({entry.name: stored[entry.name] for entry in arch.state() if entry.layer.stage == stage})

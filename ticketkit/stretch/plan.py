@@ -1,0 +1,122 @@
+"""Choosing a mapping for two networks of one family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ticketkit.arch import ArchSpec, parse_arch
+from ticketkit.errors import StretchError
+from ticketkit.stretch.policy import DEFAULT_SQUEEZE, DEFAULT_STRETCH, POLICIES, Units
+from ticketkit.stretch.stage_map import StageMap
+
+
+def resolve_target(source: ArchSpec, to: str | ArchSpec) -> ArchSpec:
+    """Find the target network: a depth alone or a name, in the source's family and of its width, classes and variant.
+
+    Raises:
+        ArchError: If there is no such network.
+        StretchError: If the target differs from the source in more than its depth.
+    """
+    if isinstance(to, ArchSpec):
+        target = to
+    elif to.strip().isdigit():
+        target = replace(source, depth=int(to))
+    else:
+        target = _named_target(source, to)
+    if replace(target, depth=source.depth) != source:
+        raise StretchError(
+            f"a target must differ from its source {source.name} in depth alone (got {target.name}, "
+            f"{target.num_classes} classes, {target.in_channels} input channels)"
+        )
+    return target
+
+
+def _named_target(source: ArchSpec, name: str) -> ArchSpec:
+    target = parse_arch(
+        name, default_width=source.width, num_classes=source.num_classes, in_channels=source.in_channels
+    )
+    return replace(target, variant=target.variant or source.variant)
+
+
+def plan_stretch(
+    source: ArchSpec,
+    target: ArchSpec,
+    *,
+    order: str = DEFAULT_STRETCH,
+    units: Sequence[int] | None = None,
+    drop: Sequence[int] | None = None,
+) -> StageMap:
+    """Choose which source unit each target unit comes from.
+
+    A stage that grows follows ``order``; one that shrinks keeps its early units, unless ``order`` names a way to
+    squeeze or ``drop`` says which units go. A stage's first unit stays first.
+
+    Args:
+        source: The network there is a ticket of.
+        target: The network wanted.
+        order: A policy's name: ``append`` or ``interpolate``; ``keep-early``, ``keep-late`` or ``alternate``.
+        units: The units that may be replicated; all but each stage's first by default.
+        drop: The units to leave out of every stage that shrinks.
+
+    Raises:
+        StretchError: If the two networks' stages cannot be mapped so.
+    """
+    if len(source.stages) != len(target.stages):
+        raise StretchError(
+            f"source and target must have equally many stages (got {len(source.stages)} and {len(target.stages)})"
+        )
+    grows = any(wanted > found for found, wanted in zip(source.stages, target.stages, strict=True))
+    shrinks = any(wanted < found for found, wanted in zip(source.stages, target.stages, strict=True))
+    if units is not None and not grows:
+        raise StretchError(f"units to replicate must go with a stage that grows (got {source.name} to {target.name})")
+    if drop is not None and not shrinks:
+        raise StretchError(f"units to drop must go with a stage that shrinks (got {source.name} to {target.name})")
+    stages = tuple(
+        _plan_stage(stage, found, wanted, order, units, drop)
+        for stage, (found, wanted) in enumerate(zip(source.stages, target.stages, strict=True))
+    )
+    return StageMap(stages)
+
+
+def _plan_stage(
+    stage: int, found: int, wanted: int, order: str, units: Sequence[int] | None, drop: Sequence[int] | None
+) -> Units:
+    elastic = tuple(range(1, found))
+    policy = POLICIES[order]
+    if wanted < found:
+        if drop is not None:
+            return (0, *_without(stage, elastic, drop, wanted - 1))
+        shrink = policy if policy.direction == "squeeze" else POLICIES[DEFAULT_SQUEEZE]
+        return (0, *shrink.arrange(elastic, elastic, wanted - 1))
+    if wanted == found:
+        return (0, *elastic)
+    replicated = elastic if units is None else _chosen(stage, elastic, units, "replicated")
+    if not replicated:
+        raise StretchError(
+            f"stage {stage}: there must be a unit to replicate (the source has its first unit alone, which never moves)"
+        )
+    grow = policy if policy.direction == "stretch" else POLICIES[DEFAULT_STRETCH]
+    return (0, *grow.arrange(elastic, replicated, wanted - 1))
+
+
+def _without(stage: int, elastic: Units, drop: Sequence[int], count: int) -> Units:
+    dropped = _chosen(stage, elastic, drop, "dropped")
+    kept = tuple(unit for unit in elastic if unit not in dropped)
+    if len(kept) != count:
+        raise StretchError(
+            f"stage {stage}: {len(elastic) - count} units must be dropped (got {len(dropped)}: "
+            f"{', '.join(map(str, dropped))})"
+        )
+    return kept
+
+
+def _chosen(stage: int, elastic: Units, units: Sequence[int], verb: str) -> Units:
+    for unit in units:
+        if unit not in elastic:
+            known = f"{elastic[0]} to {elastic[-1]}" if elastic else "none; its first unit never moves"
+            raise StretchError(f"stage {stage}: units to be {verb} must be among {known} (got {unit})")
+    if len(set(units)) != len(units) or not units:
+        listed = ", ".join(map(str, units)) or "none"
+        raise StretchError(f"stage {stage}: units to be {verb} must be named once each (got {listed})")
+    return tuple(sorted(units))

@@ -1,0 +1,1 @@
+"""The policies, one module each; a new one is a new module that registers itself."""
