@@ -112,7 +112,7 @@ class ArchSpec:
     variant: str = ""
 
     def __post_init__(self) -> None:
-        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+        from ticketkit.arch.family import FAMILIES
 
         for name, limit in LIMITS.items():
             number = getattr(self, name)
@@ -128,13 +128,13 @@ class ArchSpec:
     @property
     def short_name(self) -> str:
         """The name people type ("resnet20-w8")."""
-        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+        from ticketkit.arch.family import FAMILIES
 
         return FAMILIES[self.family].short + self._suffix
 
     @property
     def _suffix(self) -> str:
-        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+        from ticketkit.arch.family import FAMILIES
 
         width = "" if self.width == FAMILIES[self.family].default_width else f"-w{self.width}"
         return f"{self.depth}{width}" + (f"-{self.variant}" if self.variant else "")
@@ -163,7 +163,7 @@ class ArchSpec:
 
         The output layer's weight is one of them where the family says so.
         """
-        from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+        from ticketkit.arch.family import FAMILIES
 
         prunes_head = FAMILIES[self.family].prunes_head
         return tuple(
@@ -177,7 +177,7 @@ LIMITS = {"depth": 10_000, "width": 100_000, "num_classes": 1_000_000, "in_chann
 
 @lru_cache(maxsize=64)
 def _layers(spec: ArchSpec) -> tuple[LayerSpec, ...]:
-    from ticketkit.arch.family import FAMILIES  # noqa: PLC0415 - families are made of ArchSpec
+    from ticketkit.arch.family import FAMILIES
 
     return FAMILIES[spec.family].layers(spec)
 

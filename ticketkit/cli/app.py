@@ -1,0 +1,76 @@
+"""The ``ticketkit`` command: finds its sub-commands, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from ticketkit._version import __version__
+from ticketkit.cli import commands
+from ticketkit.errors import TicketkitError
+
+EXIT_ERROR = 1
+EXIT_NOT_HELD = 3
+"""A verification was asked for and did not hold. 2 is click's, for wrong usage."""
+
+
+class CommandFolder(click.Group):
+    """A group whose commands are the modules of ``ticketkit.cli.commands``, imported only when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the modules, as commands spell them."""
+        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command's module."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", prog_name="ticketkit", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def application(debug: bool) -> None:
+    """Find a winning ticket once, keep it as one file, stretch it to other depths, verify the result.
+
+    \b
+    ticketkit find --arch resnet20                  IMP with rewinding: resnet20.st
+    ticketkit stretch resnet20.st --to resnet56     no training: resnet20-to-resnet56.st
+    ticketkit inspect resnet20.st                   what is in the file
+    ticketkit verify resnet20-to-resnet56.st        train it beside its baselines
+    """
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 an error, 2 wrong usage, 3 a verification that did not hold."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        application(standalone_mode=False)
+    except click.exceptions.Exit as exit_request:
+        sys.exit(exit_request.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("ticketkit: stopped; nothing half-written is left behind", err=True)
+        sys.exit(130)
+    except TicketkitError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"ticketkit: {' '.join(str(error).split())}", err=True)
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone (``| head``): nothing to say, nobody to say it to
+        sys.exit(EXIT_ERROR)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
