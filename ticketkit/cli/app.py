@@ -46,7 +46,7 @@ def application(debug: bool) -> None:
     ticketkit stretch resnet20.st --to resnet56     no training: resnet20-to-resnet56.st
     ticketkit inspect resnet20.st                   what is in the file
     ticketkit verify resnet20-to-resnet56.st        train it beside its baselines
-    """
+    """  # noqa: D301 - click wants the backspace itself
 
 
 def main() -> None:
