@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -31,7 +31,8 @@ class Format:
     """The format's name and version."""
 
     name: Literal["ticketkit"] = FORMAT_NAME
-    version: Annotated[str, Meta(pattern=r"^1\.(0|[1-9][0-9]{0,3})$")] = FORMAT_VERSION
+    # The look-ahead is for Python alone, whose "$" also matches before a final line break.
+    version: Annotated[str, Meta(pattern=r"^1\.(0|[1-9][0-9]{0,3})$(?!\n)")] = FORMAT_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class TensorEntry:
     shape: Annotated[tuple[Count, ...], Meta(max_length=8)]
     dtype: Literal["F16", "F32", "F64", "I64"]
     encoding: Literal["dense", "bitmask"]
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
     kept: Count | None = None
 
     def __post_init__(self) -> None:
@@ -59,7 +60,17 @@ class TensorEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerEntry:
-    """One layer as the document describes it; see :class:`ticketkit.arch.LayerSpec`."""
+    """One layer as the document describes it.
+
+    Attributes:
+        index: Its position in execution order, from 0.
+        name: Its module's name in the torch model ("blocks.0.conv1").
+        kind: What it computes: ``conv2d``, ``linear`` or ``batch_norm``.
+        role: Where it stands: ``stem``, ``entry``, ``unit``, ``fixed`` or ``head``.
+        tensors: Its tensors by their names inside the layer ("weight").
+        stage: The elastic stage it belongs to, from 0; absent outside the stages.
+        unit: The unit inside that stage, from 0; absent outside the stages.
+    """
 
     index: Count
     name: Name
@@ -105,7 +116,11 @@ def describe(
     provenance: Provenance,
     results: Results | None,
 ) -> dict[str, Any]:
-    """Build a ticket's document, with its id, as plain JSON values."""
+    """Build a ticket's document, with its id, as plain JSON values.
+
+    Raises:
+        BundleError: If a field of ``weights``, ``provenance`` or ``results`` has a value that no reader would take.
+    """
     content = {
         "format": Format(),
         "architecture": arch,
@@ -116,6 +131,7 @@ def describe(
     }
     document: dict[str, Any] = _without_none(msgspec.to_builtins(content))
     document["id"] = content_id(document)
+    _convert(document)  # dataclasses do not check their fields' ranges; what readers refuse must not be written
     return document
 
 
@@ -178,7 +194,7 @@ def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
         BundleError: If it is not canonical JSON, breaks a rule of the schema, or does not have the id it claims.
     """
     try:
-        raw = json.loads(text)
+        raw = json.loads(text, parse_int=_number)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"the document must be JSON ({error})") from None
     if not isinstance(raw, dict):
@@ -191,13 +207,41 @@ def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
         raise BundleError(f"the document must be in canonical form, RFC 8785 ({error})") from None
     if not is_canonical:
         raise BundleError("the document must be in canonical form, RFC 8785 (it is valid JSON, but not in that form)")
+    document = _convert(raw)
+    if (actual := content_id(raw)) != document.id:
+        raise BundleError(f"the id must be that of the document, {actual} (got {document.id})")
+    return document, raw
+
+
+def _number(digits: str) -> int | float:
+    """A whole number; beyond 2^53 one is a float, which RFC 8785 writes without a point or exponent up to 1e21."""
+    number = int(digits)
+    return number if abs(number) < 2**53 else float(digits)
+
+
+def _convert(raw: dict[str, Any]) -> Document:
     try:
         document = msgspec.convert(raw, Document)
     except msgspec.ValidationError as error:
         raise BundleError(f"the document must follow the schema: {_explain(error, raw)}") from None
-    if (actual := content_id(raw)) != document.id:
-        raise BundleError(f"the id must be that of the document, {actual} (got {document.id})")
-    return document, raw
+    _check_written(document, raw, "$")
+    return document
+
+
+def _check_written(value: Any, raw: Any, place: str) -> None:
+    """Refuse a field that is absent yet has a value: defaults are for who makes a ticket, a file says everything."""
+    if is_dataclass(value):
+        for item in fields(value):
+            content = getattr(value, item.name)
+            if item.name in raw:
+                _check_written(content, raw[item.name], f"{place}.{item.name}")
+            elif content is not None:
+                raise BundleError(
+                    f"the document must follow the schema: Object missing required field `{item.name}` - at `{place}`"
+                )
+    elif isinstance(value, tuple):
+        for position, (item, content) in enumerate(zip(value, raw, strict=True)):
+            _check_written(item, content, f"{place}[{position}]")
 
 
 def _check_version(found: Any) -> None:
@@ -210,7 +254,7 @@ def _check_version(found: Any) -> None:
 
 def _explain(error: msgspec.ValidationError, raw: Any) -> str:
     """Add what was found at the place that msgspec names; it says only what was expected."""
-    message = str(error)
+    message = _one_line(str(error))
     place = re.search(r" - at `\$(.*)`$", message)
     value = raw
     for step in re.findall(r"\.([A-Za-z_0-9]+)|\[(\d+)\]", place[1]) if place else []:
@@ -219,6 +263,12 @@ def _explain(error: msgspec.ValidationError, raw: Any) -> str:
         except (KeyError, IndexError, TypeError):
             return message
     return message if value is raw else f"{message} (got {_shown(value)})"
+
+
+def _one_line(text: str, limit: int = 400) -> str:
+    """Text that may quote the file, made safe for a terminal."""
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:limit])
+    return text if len(text) < limit else text[: limit - 1] + "…"
 
 
 def _shown(value: Any, limit: int = 60) -> str:

@@ -31,11 +31,13 @@ class TensorSpec:
         name: Its name inside the layer ("weight").
         shape: Its dense shape.
         dtype: Its element type, as safetensors spells it ("F32", "I64").
+        trainable: Whether it is a parameter; running statistics and their counter are not.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str = "F32"
+    trainable: bool = True
 
     @property
     def size(self) -> int:
@@ -158,14 +160,20 @@ class ArchSpec:
                 lengths[layer.stage] = max(lengths.get(layer.stage, 0), layer.unit + 1)
         return tuple(lengths[stage] for stage in sorted(lengths))
 
-    def prunable_names(self) -> tuple[str, ...]:
-        """The tensors that are pruned by default: weights of convolutions and linear layers.
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters: weights and biases of every layer, not running statistics."""
+        return sum(entry.tensor.size for entry in self.state() if entry.tensor.trainable)
 
-        The output layer's weight is one of them where the family says so.
+    def prunable_names(self, *, prune_head: bool | None = None) -> tuple[str, ...]:
+        """The tensors to prune: weights of convolutions and linear layers.
+
+        Args:
+            prune_head: Whether the output layer's weight is one of them; None leaves it to the family.
         """
         from ticketkit.arch.family import FAMILIES
 
-        prunes_head = FAMILIES[self.family].prunes_head
+        prunes_head = FAMILIES[self.family].prunes_head if prune_head is None else prune_head
         return tuple(
             entry.name for entry in self.state() if entry.prunable and (prunes_head or entry.layer.role != "head")
         )
@@ -206,9 +214,12 @@ class LayerList:
 
     def batch_norm(self, name: str, channels: int) -> None:
         """Add a batch normalisation with its running statistics."""
-        per_channel = ("weight", "bias", "running_mean", "running_var")
-        tensors = [TensorSpec(name=tensor, shape=(channels,)) for tensor in per_channel]
-        self._add(name, "batch_norm", (*tensors, TensorSpec(name="num_batches_tracked", shape=(), dtype="I64")))
+        learnt = [TensorSpec(name=tensor, shape=(channels,)) for tensor in ("weight", "bias")]
+        running = [
+            TensorSpec(name=tensor, shape=(channels,), trainable=False) for tensor in ("running_mean", "running_var")
+        ]
+        counter = TensorSpec(name="num_batches_tracked", shape=(), dtype="I64", trainable=False)
+        self._add(name, "batch_norm", (*learnt, *running, counter))
 
     def _add(self, name: str, kind: Kind, tensors: tuple[TensorSpec, ...]) -> None:
         self.layers.append(

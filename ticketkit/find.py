@@ -1,0 +1,278 @@
+"""Finding a winning ticket: iterative magnitude pruning with rewinding (Frankle et al., 2020).
+
+1. Train the dense network, keeping its weights at the rewind step r. 2. Prune a fraction of the remaining weights, the
+smallest over all prunable tensors together. 3. Rewind the survivors to step r, train to the end, and prune again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ticketkit._version import __version__
+from ticketkit.arch import ArchSpec
+from ticketkit.data import ImageData
+from ticketkit.errors import MaskError, RunError
+from ticketkit.mask import Mask
+from ticketkit.models import initialise
+from ticketkit.models.build import Tensors
+from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Weights
+from ticketkit.prune import CRITERIA, drop_lowest
+from ticketkit.run_folder import RunFolder
+from ticketkit.ticket import Ticket
+from ticketkit.train import Batches, Compute, Progress, Recipe, check_fits, choose_compute, train
+
+DEFAULT_LEVELS = 14
+DEFAULT_RATE = 0.2
+DEFAULT_TOLERANCE = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelReport:
+    """One level of a run, as it ends.
+
+    Attributes:
+        result: Kept weights and test accuracy.
+        ticket: The level's ticket: its mask, the rewound weights, the results so far.
+        seconds: Wall time of its training.
+        resumed: Whether it was found in the run folder instead of trained.
+    """
+
+    result: LevelResult
+    ticket: Ticket
+    seconds: float
+    resumed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """The end of one level's training, just made or found in the run folder."""
+
+    tensors: Tensors
+    accuracy: float
+    seconds: float
+    resumed: bool
+
+
+def levels_for(sparsity: float, rate: float) -> int:
+    """The least number of levels that reach a sparsity: 1 − (1 − rate)ᵏ ≥ sparsity.
+
+    Raises:
+        MaskError: If sparsity or rate is not in (0, 1).
+    """
+    for name, value in (("sparsity", sparsity), ("rate", rate)):
+        if not 0 < value < 1:
+            raise MaskError(f"the {name} must be above 0 and below 1 (got {value})")
+    level = 0
+    while 1 - (1 - rate) ** level < sparsity - 1e-9:
+        level += 1
+    return level
+
+
+def find_ticket(
+    arch: ArchSpec,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: str | Compute = "auto",
+    levels: int = DEFAULT_LEVELS,
+    rate: float = DEFAULT_RATE,
+    tolerance: float = DEFAULT_TOLERANCE,
+    prune_head: bool | None = None,
+    run_dir: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 60.0,
+    on_level: Callable[[LevelReport], None] | None = None,
+    on_epoch: Callable[[int, Progress], None] | None = None,
+) -> Ticket:
+    """Find a winning ticket by iterative magnitude pruning with rewinding.
+
+    Trains ``levels + 1`` times: the dense network, and the subnetwork of each level.
+
+    Args:
+        arch: The network; its input channels and classes must be the data's.
+        data: What to train and test on.
+        recipe: How to train, and where to rewind to.
+        seed: Seed of initialisation, data order and augmentation.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``, or the settings in full.
+        levels: How often to prune.
+        rate: Fraction of the remaining weights to prune each time, in (0, 1).
+        tolerance: How far below the dense network's accuracy a winning level may be, in [0, 1].
+        prune_head: Whether the output layer's weight is prunable; None leaves it to the network's family.
+        run_dir: A folder that keeps what a killed run needs to go on; None keeps nothing.
+        resume: Whether to go on with the run that ``run_dir`` holds.
+        checkpoint_seconds: Least time between two checkpoints inside a level.
+        on_level: Called at the end of each level, resumed ones included.
+        on_epoch: Called after each epoch with the level and the training's progress.
+
+    Returns:
+        The last level's ticket; its ``results`` hold the accuracy of every level.
+
+    Raises:
+        ArchError, DataError, MaskError, RecipeError: If the arguments do not fit each other.
+        RunError: If there is no such device, the run folder cannot be used, or a training breaks.
+    """
+    _check(arch, data, levels, rate, tolerance)
+    compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
+    batches = Batches(data, recipe, compute.device)
+    rewind_step = recipe.rewind_step(batches.steps_per_epoch)
+    provenance = _provenance(data, recipe, rate, seed, compute)
+    weights = Weights(role="rewind" if rewind_step else "init", step=rewind_step)
+    final = Weights(role="final", step=recipe.total_steps(batches.steps_per_epoch))
+    mask = _full_mask(arch, prune_head)
+    folder = None
+    if run_dir is not None:
+        folder = RunFolder(Path(run_dir), _describe_run(arch, provenance, mask), resume=resume)
+
+    start: Tensors = initialise(arch, seed)
+    rewound = start
+    outcome: _Outcome | None = None
+    results: list[LevelResult] = []
+    for level in range(levels + 1):
+        if outcome is not None:
+            mask = drop_lowest(CRITERIA["magnitude"](outcome.tensors, mask), mask, rate)
+            start = rewound
+        name = f"level-{level:02d}"
+        known = folder.load(name) if folder is not None else None
+        if known is not None and folder is not None:
+            outcome = _resumed(known, mask, folder, name)
+            if level == 0:
+                rewound = _kept_rewind(folder)
+        else:
+            trained = train(
+                arch,
+                start,
+                mask,
+                batches,
+                seed=seed,
+                compute=compute,
+                first_step=rewind_step if level else 0,
+                capture_step=None if level else rewind_step,
+                checkpoint=folder.checkpoint(name, checkpoint_seconds) if folder is not None else None,
+                on_epoch=partial(on_epoch, level) if on_epoch is not None else None,
+            )
+            outcome = _Outcome(
+                tensors=trained.tensors, accuracy=trained.accuracy, seconds=trained.seconds, resumed=False
+            )
+            if level == 0 and trained.captured is not None:
+                rewound = trained.captured
+        results.append(LevelResult(level=level, kept=mask.kept, total=mask.total, accuracy=outcome.accuracy))
+        ticket = Ticket.from_arrays(
+            arch,
+            rewound,
+            mask,
+            weights=weights,
+            provenance=replace(provenance, level=level),
+            results=_summary(results, tolerance),
+        )
+        _check_rewound(ticket, rewound, mask)
+        if folder is not None and not outcome.resumed:
+            _keep_level(folder, name, ticket, outcome, final)
+        if on_level is not None:
+            on_level(LevelReport(result=results[-1], ticket=ticket, seconds=outcome.seconds, resumed=outcome.resumed))
+    return ticket
+
+
+def _check(arch: ArchSpec, data: ImageData, levels: int, rate: float, tolerance: float) -> None:
+    check_fits(arch, data)
+    if levels < 0:
+        raise MaskError(f"the number of levels must be 0 or above (got {levels})")
+    if not 0 < rate < 1:
+        raise MaskError(f"the rate must be above 0 and below 1 (got {rate})")
+    if not 0 <= tolerance <= 1:
+        raise MaskError(f"the tolerance must be in [0, 1] (got {tolerance})")
+
+
+def _full_mask(arch: ArchSpec, prune_head: bool | None) -> Mask:
+    names = set(arch.prunable_names(prune_head=prune_head))
+    return Mask(
+        {entry.name: np.ones(entry.tensor.shape, dtype=np.bool_) for entry in arch.state() if entry.name in names}
+    )
+
+
+def _provenance(data: ImageData, recipe: Recipe, rate: float, seed: int, compute: Compute) -> Provenance:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return Provenance(
+        method="imp",
+        rate=rate,
+        seed=seed,
+        dataset=DatasetInfo(
+            name=data.name, fingerprint=data.fingerprint, train=len(data.train_labels), test=len(data.test_labels)
+        ),
+        recipe=recipe.to_dict(),
+        environment=compute.describe(),
+        created=datetime.fromtimestamp(int(epoch), UTC).isoformat() if epoch else None,
+    )
+
+
+def _describe_run(arch: ArchSpec, provenance: Provenance, mask: Mask) -> dict[str, Any]:
+    """What must be the same for a run to be resumed; more levels may be asked for."""
+    return {
+        "architecture": {"name": arch.name, "num_classes": arch.num_classes, "in_channels": arch.in_channels},
+        "prunable_weights": mask.total,
+        "rate": provenance.rate,
+        "seed": provenance.seed,
+        "dataset": provenance.dataset.fingerprint if provenance.dataset is not None else None,
+        "recipe": provenance.recipe,
+        "environment": provenance.environment,
+        "ticketkit": __version__,
+    }
+
+
+def _summary(results: list[LevelResult], tolerance: float) -> Results:
+    enough = results[0].accuracy - tolerance
+    winning = [result.level for result in results if result.level and result.accuracy >= enough]
+    return Results(levels=tuple(results), tolerance=tolerance, winning_level=max(winning, default=None))
+
+
+def _check_rewound(ticket: Ticket, rewound: Tensors, mask: Mask) -> None:
+    for name, array in ticket.tensors.items():
+        kept = mask[name] if name in mask else np.ones(array.shape, dtype=np.bool_)
+        if array[kept].tobytes() != rewound[name][kept].tobytes() or np.any(array[~kept]):
+            raise RunError(f"a level must start from the rewound weights, bit for bit ({name} does not)")
+
+
+def _keep_level(folder: RunFolder, name: str, ticket: Ticket, outcome: _Outcome, final: Weights) -> None:
+    # The ticket of final weights comes last: it says that the level is done.
+    if ticket.provenance.level == 0:
+        folder.keep("rewind", ticket)
+    folder.keep_notes(name, {"accuracy": outcome.accuracy, "seconds": outcome.seconds})
+    kept = Ticket.from_arrays(
+        ticket.arch,
+        outcome.tensors,
+        ticket.mask,
+        weights=final,
+        provenance=ticket.provenance,
+        results=ticket.results,
+    )
+    folder.keep(name, kept)
+    folder.checkpoint(name, 0).remove()
+
+
+def _resumed(known: Ticket, mask: Mask, folder: RunFolder, name: str) -> _Outcome:
+    if known.mask != mask or known.results is None:
+        raise RunError(
+            "a resumed level must have the mask that follows from the level before "
+            f"(it has another): {folder.path / name}.st"
+        )
+    return _Outcome(
+        tensors=dict(known.tensors),
+        accuracy=known.results.levels[-1].accuracy,
+        seconds=float(folder.load_notes(name).get("seconds", 0.0)),
+        resumed=True,
+    )
+
+
+def _kept_rewind(folder: RunFolder) -> Tensors:
+    ticket = folder.load("rewind")
+    if ticket is None:
+        raise RunError(f"a resumed run must have its rewind weights (rewind.st is missing): {folder.path}")
+    return dict(ticket.tensors)

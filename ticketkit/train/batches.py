@@ -1,0 +1,152 @@
+"""A data set on the device, whole, and the batches of every epoch.
+
+Which images an epoch's steps see, and how they are shifted and mirrored, follows from the seed and the epoch's number
+alone: a run can resume at any step, and every arm of a comparison sees the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ticketkit.arch import ArchSpec
+from ticketkit.data import ImageData
+from ticketkit.encoding import Array
+from ticketkit.errors import ArchError, DataError
+from ticketkit.seeds import derive_seed
+from ticketkit.train.recipe import Recipe
+
+EVALUATION_BATCH = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Split:
+    """Images as uint8 [N, H, W, C], channels last so that batches come out that way, and labels [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def check_fits(arch: ArchSpec, data: ImageData) -> None:
+    """Check that a network takes a data set's images and tells its classes apart.
+
+    Raises:
+        ArchError: If it has other input channels or classes.
+    """
+    channels, _, _ = data.shape
+    for name, needed, found in (
+        ("in_channels", channels, arch.in_channels),
+        ("num_classes", data.num_classes, arch.num_classes),
+    ):
+        if found != needed:
+            raise ArchError(f"{name} of {arch.name} must be {needed}, as in {data.name} (got {found})")
+
+
+class Batches:
+    """A data set ready to train on.
+
+    Args:
+        data: The images and labels.
+        recipe: Its batch size and augmentation.
+        device: Where images live and batches are made.
+
+    Raises:
+        DataError: If there are fewer training images than a batch holds.
+    """
+
+    def __init__(self, data: ImageData, recipe: Recipe, device: str = "cpu") -> None:
+        count = len(data.train_labels)
+        if count < recipe.batch:
+            raise DataError(f"training images of {data.name} must fill a batch of {recipe.batch:,} (got {count:,})")
+        self.data = data
+        self.recipe = recipe
+        self.steps_per_epoch = count // recipe.batch
+        self._device = device
+        _, self._height, self._width = data.shape
+        pad = recipe.crop
+        train = _to_device(data.train_images.transpose(0, 2, 3, 1), device)
+        self._train = _Split(
+            images=functional.pad(train, (0, 0, pad, pad, pad, pad)),
+            labels=_to_device(data.train_labels, device),
+        )
+        self._test = _Split(
+            images=_to_device(data.test_images.transpose(0, 2, 3, 1), device),
+            labels=_to_device(data.test_labels, device),
+        )
+        self._mean = torch.tensor(data.mean, device=device)
+        self._std = torch.tensor(data.std, device=device)
+        self._rows = torch.arange(self._height, device=device)
+        self._columns = torch.arange(self._width, device=device)
+
+    def epoch(self, seed: int, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of one epoch, shuffled and augmented.
+
+        Args:
+            seed: Seed of order and augmentation.
+            epoch: The epoch's number, from 0.
+            first: The step in the epoch to begin with.
+
+        Yields:
+            Normalised images, float32 [batch, C, H, W] in channels-last layout, and labels, int64 [batch].
+        """
+        order = _shuffled(len(self._train.labels), derive_seed(seed, "data order", epoch)).to(self._device)
+        shifts, mirrored = (plan.to(self._device) for plan in self._augmentation(seed, epoch))
+        for step in range(first, self.steps_per_epoch):
+            part = slice(step * self.recipe.batch, (step + 1) * self.recipe.batch)
+            chosen = order[part]
+            images = self._cut(chosen, shifts[part], mirrored[part])
+            yield self._normalised(images), self._train.labels[chosen]
+
+    def _augmentation(self, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
+        # Drawn on the CPU, so that every device sees the same images.
+        count = len(self._train.labels)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "augmentation", epoch))
+        shifts = torch.randint(0, 2 * self.recipe.crop + 1, (count, 2), generator=generator)
+        mirrored = torch.rand(count, generator=generator) < (0.5 if self.recipe.flip else 0.0)
+        return shifts, mirrored
+
+    def _cut(self, chosen: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
+        """Cut each image out of its black border at its shift: uint8 [batch, H, W, C]."""
+        if not self.recipe.crop and not self.recipe.flip:
+            return self._train.images[chosen]
+        columns = torch.where(mirrored[:, None], self._columns.flip(0), self._columns)
+        rows = shifts[:, 0, None] + self._rows
+        columns = shifts[:, 1, None] + columns
+        return self._train.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images.float() - self._mean) / self._std).permute(0, 3, 1, 2)
+
+    def test(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The test images in order, in batches of at most 1,024; see :meth:`epoch` for shapes."""
+        yield from self._plain(self._test)
+
+    def train_in_order(self, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The first ``limit`` training images without augmentation, for recalibration.
+
+        The images are taken evenly from the whole set, which may be sorted by class.
+        """
+        count = len(self._train.labels)
+        chosen = torch.arange(0, count, max(count // limit, 1), device=self._device)[:limit]
+        pad = self.recipe.crop
+        images = self._train.images[:, pad : pad + self._height, pad : pad + self._width][chosen]
+        yield from self._plain(_Split(images=images, labels=self._train.labels[chosen]))
+
+    def _plain(self, split: _Split) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(split.labels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            yield self._normalised(split.images[part]), split.labels[part]
+
+
+def _to_device(array: Array, device: str) -> Tensor:
+    # A copy in C order: torch does not take read-only arrays.
+    return torch.from_numpy(np.array(array, order="C")).to(device)
+
+
+def _shuffled(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))

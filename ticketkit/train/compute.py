@@ -1,0 +1,96 @@
+"""Where and how to compute: device, precision, threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from ticketkit.errors import RunError
+
+Precision = Literal["fp32", "bf16"]
+
+SMALL_IMAGE = 16
+"""Up to this side length, one thread is measured to be the fastest on the CPU (ARCHITECTURE.md, "Threads")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """Where and how a training computes.
+
+    Attributes:
+        device: ``cpu`` or ``cuda:n``.
+        precision: ``bf16`` runs convolutions and linear layers in bfloat16 by autocast; weights stay float32.
+        threads: Threads of the CPU's operators; of no consequence on CUDA.
+    """
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    threads: int = 1
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.startswith("cuda")
+
+    def describe(self) -> dict[str, Any]:
+        """What a result can depend on, for provenance."""
+        device = torch.cuda.get_device_name(self.device) if self.is_cuda else "cpu"
+        settings: dict[str, Any] = {"torch": torch.__version__, "device": device, "precision": self.precision}
+        return settings if self.is_cuda else {**settings, "threads": self.threads}
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Use this many threads inside the block, as many as before after it."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def choose_compute(
+    device: str = "auto",
+    *,
+    image_size: int,
+    threads: int | None = None,
+    precision: Precision | None = None,
+) -> Compute:
+    """Choose the device, and what is measured to be fastest on it.
+
+    Args:
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:n``.
+        image_size: Side length of the images, in pixels; on the CPU it decides the number of threads.
+        threads: Number of CPU threads, instead of the default.
+        precision: Instead of the default, ``bf16`` on CUDA and ``fp32`` on the CPU.
+
+    Raises:
+        RunError: If there is no such device.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        device = "cuda:0"
+    if device != "cpu":
+        _check_cuda(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Compute(
+        device=device,
+        precision=precision or ("fp32" if device == "cpu" else "bf16"),
+        threads=threads or (1 if image_size <= SMALL_IMAGE else cores),
+    )
+
+
+def _check_cuda(device: str) -> None:
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not number.isdigit():
+        raise RunError(f"a device must be auto, cpu, cuda or cuda:n (got {device!r})")
+    if not torch.cuda.is_available():
+        raise RunError(f"CUDA must be available for device {device} (this torch, {torch.__version__}, finds no GPU)")
+    if int(number) >= torch.cuda.device_count():
+        raise RunError(f"a CUDA device must be one of {torch.cuda.device_count()} (got {device})")

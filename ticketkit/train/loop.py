@@ -1,0 +1,170 @@
+"""One training of one masked network, from a given step of the schedule to its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ticketkit.arch import ArchSpec
+from ticketkit.encoding import Array
+from ticketkit.errors import RunError
+from ticketkit.mask import Mask
+from ticketkit.models import export_tensors, instantiate
+from ticketkit.models.build import Tensors
+from ticketkit.train.batches import Batches
+from ticketkit.train.checkpoint import Checkpoint, TrainingState
+from ticketkit.train.compute import Compute
+from ticketkit.train.evaluate import accuracy_of, autocast
+from ticketkit.train.flat import FlatParameters
+from ticketkit.train.recipe import Recipe
+from ticketkit.train.schedule import learning_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: Epochs done.
+        epochs: Epochs of the whole training.
+        step: Optimiser steps done since step 0 of the schedule.
+        loss: Mean training loss of the last epoch.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        tensors: Every tensor of the network at the end, pruned weights exactly zero.
+        accuracy: Test accuracy at the end, in [0, 1].
+        loss: Mean training loss of the last epoch.
+        seconds: Wall time.
+        captured: The tensors at the step that was asked for, if any.
+    """
+
+    tensors: dict[str, Array]
+    accuracy: float
+    loss: float
+    seconds: float
+    captured: Tensors | None = None
+
+
+def train(
+    arch: ArchSpec,
+    tensors: Tensors,
+    mask: Mask | None,
+    batches: Batches,
+    *,
+    seed: int,
+    compute: Compute,
+    first_step: int = 0,
+    capture_step: int | None = None,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train a network to the end of its recipe.
+
+    Args:
+        arch: The network.
+        tensors: Every tensor of its ``state_dict`` to start from; pruned weights are set to zero first.
+        mask: The kept weights; None trains the dense network.
+        batches: The data and the recipe.
+        seed: Seed of data order and augmentation.
+        compute: Where and how to compute.
+        first_step: The step of the schedule to start at.
+        capture_step: A step whose tensors are to be returned too, taken before it is made.
+        checkpoint: Where the state is kept between epochs, and taken up from if there is one.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        RunError: If the loss is not finite at the end of an epoch, or a pruned weight is not zero at the end.
+    """
+    began = time.perf_counter()
+    recipe = batches.recipe
+    per_epoch = batches.steps_per_epoch
+    saved = checkpoint.load() if checkpoint is not None else None
+    step = first_step if saved is None else saved.step
+    captured: Tensors | None = None if saved is None else saved.captured
+    loss = math.nan
+    with compute.applied():
+        model = instantiate(arch, tensors if saved is None else saved.tensors, compute.device).train()
+        flat = FlatParameters(model, mask or {})
+        optimiser = _sgd(flat, recipe)
+        if saved is not None:
+            flat.set_momentum(optimiser, saved.momentum)
+        while step < recipe.total_steps(per_epoch):
+            epoch, begun_at = step // per_epoch, step
+            losses = torch.zeros((), device=compute.device)
+            for images, labels in batches.epoch(seed, epoch, first=step % per_epoch):
+                if step == capture_step:
+                    captured = export_tensors(model)
+                optimiser.param_groups[0]["lr"] = learning_rate(recipe, step, per_epoch)
+                losses += _step(model, flat, optimiser, images, labels, recipe, compute)
+                step += 1
+            # The epoch's one synchronisation with the device.
+            loss = float(losses) / (step - begun_at)
+            if not math.isfinite(loss):
+                raise RunError(
+                    f"the training loss must stay finite (got {loss} in epoch {epoch + 1}); "
+                    "try a lower lr or a longer warmup"
+                )
+            if checkpoint is not None and checkpoint.is_due():
+                state = TrainingState(
+                    step=step,
+                    tensors=export_tensors(model),
+                    momentum=flat.momentum(optimiser),
+                    captured=captured,
+                )
+                checkpoint.save(state)
+            if on_epoch is not None:
+                on_epoch(Progress(epoch=epoch + 1, epochs=recipe.epochs, step=step, loss=loss))
+        if not flat.pruned_are_zero():
+            raise RunError("pruned weights must stay exactly zero through training (some are not)")
+        accuracy = accuracy_of(model, batches, compute)
+        trained = export_tensors(model)
+    return Trained(
+        tensors=trained, accuracy=accuracy, loss=loss, seconds=time.perf_counter() - began, captured=captured
+    )
+
+
+def _sgd(flat: FlatParameters, recipe: Recipe) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        [flat.values],
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
+
+
+def _step(
+    model: nn.Module,
+    flat: FlatParameters,
+    optimiser: torch.optim.SGD,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    recipe: Recipe,
+    compute: Compute,
+) -> torch.Tensor:
+    """Make one optimiser step; gives the loss before it, on the device."""
+    flat.zero_gradients()
+    with autocast(compute):
+        loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
+    loss.backward()  # type: ignore[no-untyped-call]
+    flat.mask_gradients()
+    optimiser.step()
+    return loss.detach()

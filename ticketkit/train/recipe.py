@@ -1,0 +1,173 @@
+"""Recipes: how a network is trained, as data."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ticketkit.errors import RecipeError
+
+_REWIND = re.compile(r"([0-9]{1,9})(it|ep)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one network is trained: stochastic gradient descent, a schedule, augmentation.
+
+    Attributes:
+        name: What it is called in reports.
+        epochs: Length of a whole training, from step 0.
+        batch: Images a step; the images left over at the end of an epoch wait for another one.
+        lr: Peak learning rate.
+        momentum: In [0, 1).
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: Added to every gradient as a multiple of its weight, normalisation included.
+        schedule: ``step`` multiplies the rate by ``gamma`` at each milestone, ``cosine`` lets it fall to 0.
+        milestones: Epochs at which ``step`` lowers the rate, increasing.
+        gamma: The factor of ``step``, in (0, 1].
+        warmup: Epochs of linear increase to the peak; may be a fraction.
+        rewind: The step whose weights tickets are rewound to: ``1000it`` (optimiser steps) or ``2ep`` (epochs).
+        crop: Random shifts by up to this many pixels, into black; 0 for none.
+        flip: Whether half the images are mirrored.
+        label_smoothing: In [0, 1).
+
+    Raises:
+        RecipeError: If a field is out of its range.
+    """
+
+    name: str
+    epochs: int
+    batch: int
+    lr: float
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    schedule: Literal["step", "cosine"] = "cosine"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warmup: float = 0.0
+    rewind: str = "0it"
+    crop: int = 0
+    flip: bool = False
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        rules: dict[str, tuple[bool, str]] = {
+            "epochs": (1 <= self.epochs <= 100_000, "from 1 to 100,000"),
+            "batch": (2 <= self.batch <= 2**20, "from 2 (normalisation needs two images) to 2**20"),
+            "lr": (0 < self.lr < 1e6, "above 0"),
+            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
+            "weight_decay": (0 <= self.weight_decay < 1e6, "0 or above"),
+            "milestones": (list(self.milestones) == sorted(set(self.milestones)), "increasing"),
+            "gamma": (0 < self.gamma <= 1, "in (0, 1]"),
+            "warmup": (0 <= self.warmup <= self.epochs, f"from 0 to the {self.epochs} epochs"),
+            "rewind": (_REWIND.fullmatch(self.rewind) is not None, "a number and 'it' or 'ep', such as 1000it or 2ep"),
+            "crop": (0 <= self.crop <= 1_000, "from 0 to 1,000 pixels"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
+        }
+        for field, (holds, rule) in rules.items():
+            if not holds:
+                raise RecipeError(f"{field} of recipe {self.name!r} must be {rule} (got {getattr(self, field)!r})")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Length of a whole training in optimiser steps."""
+        return self.epochs * steps_per_epoch
+
+    def rewind_step(self, steps_per_epoch: int) -> int:
+        """The step that tickets are rewound to, in optimiser steps.
+
+        Raises:
+            RecipeError: If it is not before the end of the training.
+        """
+        match = _REWIND.fullmatch(self.rewind)
+        if match is None:  # __post_init__ has refused it
+            raise RecipeError(f"rewind of recipe {self.name!r} must be a step (got {self.rewind!r})")
+        step = int(match[1]) * (steps_per_epoch if match[2] == "ep" else 1)
+        total = self.total_steps(steps_per_epoch)
+        if step >= total:
+            raise RecipeError(
+                f"rewind of recipe {self.name!r} must lie before the end of training, {total:,} steps "
+                f"(got {self.rewind})"
+            )
+        return step
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as plain values, every field spelt out."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+def known_recipes() -> list[str]:
+    """Names of the recipes that come with ticketkit."""
+    files = resources.files("ticketkit.train.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Load a recipe by name or from a TOML file, and override single fields.
+
+    A file may say ``base = "quick"`` and give only the fields that differ.
+
+    Args:
+        name: One of :func:`known_recipes`, or a path that ends in ``.toml``.
+        overrides: ``field=value`` each, the value as TOML writes it; strings need no quotes.
+
+    Raises:
+        RecipeError: If there is no such recipe, or a field is unknown or out of its range.
+    """
+    values = _read_file(Path(name)) if str(name).endswith(".toml") else _read_known(str(name))
+    for override in overrides:
+        field, equals, text = override.partition("=")
+        if not equals:
+            raise RecipeError(f"an override must read field=value (got {override!r})")
+        values[field.strip()] = _toml_value(text.strip())
+    return make_recipe(values, where=str(name))
+
+
+def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """Make a recipe of plain values, as a TOML file or a ticket's provenance holds them.
+
+    Raises:
+        RecipeError: If a field is unknown, missing, of the wrong type or out of its range.
+    """
+    known = [field.name for field in fields(Recipe)]
+    for field in values:
+        if field not in known:
+            raise RecipeError(f"fields of recipe {where!r} must be among {', '.join(known)} (got {field!r})")
+    try:
+        return msgspec.convert(dict(values), Recipe)
+    except msgspec.ValidationError as error:
+        raise RecipeError(f"recipe {where!r} must follow the rules of its fields: {error}") from None
+
+
+def _read_known(name: str) -> dict[str, Any]:
+    if name not in known_recipes():
+        raise RecipeError(f"a recipe must be one of {', '.join(known_recipes())} or a .toml file (got {name!r})")
+    file = resources.files("ticketkit.train.recipes") / f"{name}.toml"
+    return {"name": name, **tomllib.loads(file.read_text(encoding="utf-8"))}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"a recipe must be a readable file ({error.strerror}): {path}") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise RecipeError(f"a recipe must be TOML ({error}): {path}") from None
+    base = values.pop("base", None)
+    inherited = _read_known(base) if isinstance(base, str) else {}
+    return {**inherited, "name": path.stem, **values}
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

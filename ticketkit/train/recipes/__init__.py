@@ -1,0 +1,1 @@
+"""The recipes that come with ticketkit, one TOML file each."""
