@@ -40,7 +40,7 @@ class Compute:
     def describe(self) -> dict[str, Any]:
         """What a result can depend on, for provenance."""
         device = torch.cuda.get_device_name(self.device) if self.is_cuda else "cpu"
-        settings: dict[str, Any] = {"torch": torch.__version__, "device": device, "precision": self.precision}
+        settings: dict[str, Any] = {"torch": str(torch.__version__), "device": device, "precision": self.precision}
         return settings if self.is_cuda else {**settings, "threads": self.threads}
 
     @contextmanager

@@ -1,0 +1,192 @@
+"""Options that every command which trains has in common, and what they load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ticketkit.cli.output import console
+
+if TYPE_CHECKING:
+    from ticketkit.data import ImageData
+    from ticketkit.train import Compute, Recipe
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DATA_OPTIONS = (
+    click.option("--dataset", metavar="NAME", help="digits (embedded), cifar10 or folder."),
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the data lie: the folder that torchvision's CIFAR10 reads or downloads to (default: data), or, "
+        "for --dataset folder, one with train/CLASS/IMAGE and test/CLASS/IMAGE.",
+    ),
+    click.option(
+        "--image-size", type=click.IntRange(min=1), help="Resize and crop the images of a folder to this side length."
+    ),
+    click.option(
+        "--limit", type=click.IntRange(min=1), help="Train on this many images only, spread evenly over the classes."
+    ),
+)
+TRAINING_OPTIONS = (
+    click.option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="How to train: quick (digits), fast-cifar (30 epochs), paper-cifar (the paper's 160) or a TOML file.",
+    ),
+    click.option(
+        "--set",
+        "overrides",
+        metavar="FIELD=VALUE",
+        multiple=True,
+        help="Override one field of the recipe, such as epochs=20 or lr=0.05; may be repeated.",
+    ),
+    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to compute."),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16"]),
+        help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="CPU threads: by default 1 for images of up to 16 pixels, where more are slower, else one a core.",
+    ),
+)
+
+
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Decorate a command's function with options, in the order that ``--help`` is to show them."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a training command works with."""
+
+    data: ImageData
+    recipe: Recipe
+    compute: Compute
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch; at least 1, so that what only estimates need not check."""
+        return max(len(self.data.train_labels) // self.recipe.batch, 1)
+
+
+def load_setting(
+    *,
+    dataset: str,
+    data_dir: Path | None,
+    image_size: int | None,
+    limit: int | None,
+    recipe: Recipe,
+    device: str,
+    precision: str | None,
+    threads: int | None,
+) -> Setting:
+    """Load the data, with a progress bar where that takes long, and choose the device."""
+    from ticketkit.data import DataRequest, load_data
+    from ticketkit.train import choose_compute
+
+    with counting("reading images") as advance:
+        request = DataRequest(data_dir=data_dir, image_size=image_size, on_progress=advance)
+        data = load_data(dataset, request).limited(limit)
+    compute = choose_compute(
+        device,
+        image_size=max(data.shape[1:]),
+        threads=threads,
+        precision=precision,  # type: ignore[arg-type]  # click has checked the choice
+    )
+    return Setting(data=data, recipe=recipe, compute=compute)
+
+
+@contextmanager
+def counting(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for something that is counted; shown on a terminal only, and only once there is progress."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True, disable=not _is_terminal()) as progress:
+        task = progress.add_task(label, total=None, visible=False)
+
+        def advance(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=True)
+
+        yield advance
+
+
+class TrainingProgress:
+    """A bar over all the steps of several trainings, with the step rate and the time left.
+
+    Where standard error is not a terminal, there is no bar, but a line at the end of each training.
+
+    Args:
+        steps: Steps of all trainings together.
+    """
+
+    def __init__(self, steps: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console(stderr=True),
+            transient=True,
+            disable=not _is_terminal(),
+        )
+        self._task = self._bar.add_task("starting", total=steps, rate="")
+        self._before = 0
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def epoch(self, label: str, steps: int) -> None:
+        """Show a running training.
+
+        Args:
+            label: Which training, and how far it is.
+            steps: Steps it has done so far.
+        """
+        self._bar.update(self._task, description=label, completed=self._before + steps, rate=self._rate())
+
+    def done(self, line: str, steps: int) -> None:
+        """Show the end of a training that had so many steps in all."""
+        self._before += steps
+        self._bar.update(self._task, completed=self._before, rate=self._rate())
+        if _is_terminal():
+            self._bar.print(line)
+        else:
+            click.echo(line, err=True)
+
+    def skip(self, line: str, steps: int) -> None:
+        """Show a training that need not be done, and take its steps off the total."""
+        total = self._bar.tasks[self._task].total or 0
+        self._bar.update(self._task, total=total - steps)
+        self.done(line, 0)
+
+    def _rate(self) -> str:
+        speed = self._bar.tasks[self._task].speed
+        return f"{speed:.0f} steps/s" if speed else ""
+
+
+def _is_terminal() -> bool:
+    return console(stderr=True).is_terminal

@@ -1,0 +1,46 @@
+"""The handwritten digits that come with ticketkit: 1,797 grey images of 8×8 pixels, in ten classes.
+
+The test set of E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", 1998, UCI Machine Learning
+Repository, https://doi.org/10.24432/C50P49, CC BY 4.0; digits.LICENSE.md says how the file was made from it.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+
+from ticketkit.data.images import DATASETS, DataRequest, ImageData
+
+NAME = "digits"
+SIZE = 8
+
+
+def load_digits(request: DataRequest) -> ImageData:
+    """Load the embedded digits: 898 images to train on and 899 to test on, values 0 to 16.
+
+    The halves are stratified, shuffled once and stored in that order: no library's random stream decides them.
+
+    Args:
+        request: Only ``image_size`` matters, which must be 8 where it is given.
+
+    Raises:
+        DataError: If another size of image is asked for.
+    """
+    request.check_image_size(NAME, SIZE)
+    file = resources.files("ticketkit.data").joinpath("digits.npz")
+    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+        images = arrays["images"][:, np.newaxis]
+        labels = arrays["labels"].astype(np.int64)
+        train = int(arrays["train"])
+    return ImageData(
+        name=NAME,
+        train_images=images[:train],
+        train_labels=labels[:train],
+        test_images=images[train:],
+        test_labels=labels[train:],
+        classes=tuple("0123456789"),
+    )
+
+
+DATASETS.register(NAME, load_digits)
