@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from ticketkit.mask import Mask
     from ticketkit.models import build_model, load_model
     from ticketkit.provenance import Provenance, Weights
+    from ticketkit.report import Report
     from ticketkit.stretch import StageMap, parse_stage_map, plan_stretch, stretch_ticket
     from ticketkit.ticket import Ticket
     from ticketkit.train import Recipe, load_recipe
+    from ticketkit.verify import verify_ticket
 
 _HOMES = {
     "ArchSpec": "arch",
@@ -30,6 +32,7 @@ _HOMES = {
     "Mask": "mask",
     "Provenance": "provenance",
     "Recipe": "train",
+    "Report": "report",
     "StageMap": "stretch",
     "Ticket": "ticket",
     "Weights": "provenance",
@@ -45,6 +48,7 @@ _HOMES = {
     "read_header": "bundle",
     "save_ticket": "bundle",
     "stretch_ticket": "stretch",
+    "verify_ticket": "verify",
 }
 """Where each public name lives; it is imported from there at its first use."""
 
@@ -56,6 +60,7 @@ __all__ = [
     "Mask",
     "Provenance",
     "Recipe",
+    "Report",
     "StageMap",
     "Ticket",
     "Weights",
@@ -72,6 +77,7 @@ __all__ = [
     "read_header",
     "save_ticket",
     "stretch_ticket",
+    "verify_ticket",
 ]
 
 

@@ -262,7 +262,7 @@ def _explain(error: msgspec.ValidationError, raw: Any) -> str:
             value = value[step[0]] if step[0] else value[int(step[1])]
         except (KeyError, IndexError, TypeError):
             return message
-    return message if value is raw else f"{message} (got {_shown(value)})"
+    return message if isinstance(value, dict | list) else f"{message} (got {_shown(value)})"
 
 
 def _one_line(text: str, limit: int = 400) -> str:

@@ -71,6 +71,13 @@ class Mask(Mapping[str, BoolArray]):
         """Pruned fraction of the prunable weights, in [0, 1]."""
         return 1 - self.density
 
+    def applied_to(self, tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Copy tensors, with zeros where this mask prunes; those it does not cover are passed on as they are."""
+        return {
+            name: np.where(self[name], array, np.zeros((), array.dtype)) if name in self else array
+            for name, array in tensors.items()
+        }
+
     def within(self, other: Mask) -> bool:
         """Whether every weight kept here is kept by ``other`` too (masks of successive levels nest)."""
         return self.keys() == other.keys() and not any(np.any(self[name] & ~other[name]) for name in self)

@@ -112,6 +112,14 @@ def load_setting(
     return Setting(data=data, recipe=recipe, compute=compute)
 
 
+def describe_device(setting: Setting) -> str:
+    """The device as the commands print it."""
+    compute = setting.compute
+    if compute.is_cuda:
+        return f"{compute.describe()['device']} ({compute.device}), {compute.precision}"
+    return f"cpu, {compute.threads} thread{'s' if compute.threads > 1 else ''}, {compute.precision}"
+
+
 @contextmanager
 def counting(label: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for something that is counted; shown on a terminal only, and only once there is progress."""

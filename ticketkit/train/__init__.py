@@ -4,7 +4,7 @@ from ticketkit.train.batches import Batches, check_fits
 from ticketkit.train.compute import Compute, choose_compute
 from ticketkit.train.evaluate import accuracy_of, recalibrate
 from ticketkit.train.loop import Progress, Trained, train
-from ticketkit.train.recipe import Recipe, known_recipes, load_recipe, make_recipe
+from ticketkit.train.recipe import Recipe, known_recipes, load_recipe, make_recipe, override_recipe
 
 __all__ = [
     "Batches",
@@ -18,6 +18,7 @@ __all__ = [
     "known_recipes",
     "load_recipe",
     "make_recipe",
+    "override_recipe",
     "recalibrate",
     "train",
 ]

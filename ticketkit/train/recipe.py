@@ -123,12 +123,18 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: If there is no such recipe, or a field is unknown or out of its range.
     """
     values = _read_file(Path(name)) if str(name).endswith(".toml") else _read_known(str(name))
+    return override_recipe(values, overrides, where=str(name))
+
+
+def override_recipe(values: Mapping[str, Any], overrides: Iterable[str], where: str) -> Recipe:
+    """Make a recipe of plain values, some fields replaced; see :func:`load_recipe` and :func:`make_recipe`."""
+    changed = dict(values)
     for override in overrides:
         field, equals, text = override.partition("=")
         if not equals:
             raise RecipeError(f"an override must read field=value (got {override!r})")
-        values[field.strip()] = _toml_value(text.strip())
-    return make_recipe(values, where=str(name))
+        changed[field.strip()] = _toml_value(text.strip())
+    return make_recipe(changed, where)
 
 
 def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:

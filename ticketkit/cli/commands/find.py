@@ -16,6 +16,7 @@ from ticketkit.cli.training import (
     TRAINING_OPTIONS,
     Setting,
     TrainingProgress,
+    describe_device,
     load_setting,
     with_options,
 )
@@ -187,16 +188,9 @@ def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: i
     pairs += [
         ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, rewinding to {recipe.rewind}"),
         ("pruning", f"{levels} levels of {percent(rate)} of the remaining weights, to {end} sparsity"),
-        ("device", _describe_device(setting) + f", seed {seed}"),
+        ("device", describe_device(setting) + f", seed {seed}"),
     ]
     return fields(pairs)
-
-
-def _describe_device(setting: Setting) -> str:
-    compute = setting.compute
-    if compute.is_cuda:
-        return f"{compute.describe()['device']} ({compute.device}), {compute.precision}"
-    return f"cpu, {compute.threads} thread{'s' if compute.threads > 1 else ''}, {compute.precision}"
 
 
 def _total_steps(setting: Setting, levels: int) -> int:

@@ -1,0 +1,13 @@
+"""The ticket as it is given."""
+
+from __future__ import annotations
+
+from ticketkit.verify.arm import ARMS, Arm, Context, Start
+
+
+def start(context: Context) -> Start:
+    """The ticket's mask and weights."""
+    return Start(tensors=context.ticket.tensors, mask=context.ticket.mask)
+
+
+ARMS.register("ticket", Arm(summary="mask and weights of the ticket", start=start))
