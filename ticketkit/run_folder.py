@@ -81,18 +81,26 @@ class RunFolder:
 
 
 def _check_same(found: Any, run: Mapping[str, Any], path: Path) -> None:
-    if found == json.loads(json.dumps(run)):
-        return
-    if not isinstance(found, dict):
-        raise RunError(f"a run's description must be a JSON object (got {type(found).__name__}): {path}")
-    for field in sorted({*found, *run}):
-        if found.get(field) != run.get(field):
-            raise RunError(
-                f"a resumed run must be the one the folder holds: {field} was {_short(found.get(field))} "
-                f"(got {_short(run.get(field))}): {path}"
-            )
+    difference = _difference("", found, json.loads(json.dumps(run)))
+    if difference is not None:
+        field, was, got = difference
+        raise RunError(
+            f"a resumed run must be the one the folder holds: {field} was {_short(was)} (got {_short(got)}): {path}"
+        )
 
 
-def _short(value: Any, limit: int = 200) -> str:
+def _difference(field: str, found: Any, wanted: Any) -> tuple[str, Any, Any] | None:
+    """The first field in which two JSON values differ, by its path, with both values."""
+    if found == wanted:
+        return None
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in sorted({*found, *wanted}):
+            inner = _difference(f"{field}.{key}" if field else key, found.get(key), wanted.get(key))
+            if inner is not None:
+                return inner
+    return field or "its description", found, wanted
+
+
+def _short(value: Any, limit: int = 60) -> str:
     text = json.dumps(value, sort_keys=True)
     return text if len(text) <= limit else text[: limit - 1] + "…"

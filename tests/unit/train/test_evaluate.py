@@ -1,0 +1,36 @@
+import numpy as np
+import torch
+
+from ticketkit.arch import parse_arch
+from ticketkit.data import ImageData
+from ticketkit.models import initialise, instantiate
+from ticketkit.train import Batches, Compute, Recipe, accuracy_of, recalibrate
+
+RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, crop=1)
+
+
+def test_accuracy_counts_right_answers(stripes: ImageData):
+    class Answers(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            # Right for every horizontal picture, wrong for every vertical one.
+            return torch.tensor([[1.0, 0.0]]).expand(len(images), 2)
+
+    assert accuracy_of(Answers(), Batches(stripes, RECIPE), Compute()) == np.mean(stripes.test_labels == 0) == 0.5
+
+
+def test_recalibration_gives_a_copy_the_statistics_of_its_own_activations(stripes: ImageData):
+    arch = parse_arch("resnet8-w2", in_channels=1, num_classes=2)
+    tensors = initialise(arch, 0)
+    tensors["bn.running_mean"] += 100  # statistics that do not fit
+    model = instantiate(arch, tensors).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batches = Batches(stripes, RECIPE)
+    copied = recalibrate(model, batches, Compute())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not model.training
+    images = torch.cat([images for images, _ in batches.train_in_order(1_000)])
+    activations = model.conv(images)
+    torch.testing.assert_close(copied.bn.running_mean, activations.mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(copied.bn.running_var, activations.var(dim=(0, 2, 3)))
+    assert copied.bn.momentum == model.bn.momentum
+    assert all(torch.equal(value, model.get_parameter(name)) for name, value in copied.named_parameters())

@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ticketkit.arch import ArchSpec, parse_arch
+from ticketkit.data import ImageData
+from ticketkit.errors import RunError
+from ticketkit.mask import Mask
+from ticketkit.models import initialise
+from ticketkit.train import Batches, Compute, Progress, Recipe, train
+from ticketkit.train.checkpoint import Checkpoint
+
+RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, warmup=1, crop=1, flip=True)
+STEPS = 12
+CPU = Compute()
+
+
+@pytest.fixture
+def arch() -> ArchSpec:
+    return parse_arch("resnet8-w2", in_channels=1, num_classes=2)
+
+
+@pytest.fixture
+def mask(arch: ArchSpec) -> Mask:
+    random = np.random.default_rng(1)
+    shapes = {entry.name: entry.tensor.shape for entry in arch.state()}
+    return Mask({name: random.random(shapes[name]) < 0.6 for name in arch.prunable_names()})
+
+
+def same(left: object, right: object) -> bool:
+    return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
+
+
+def test_training_learns(arch: ArchSpec, stripes: ImageData):
+    recipe = Recipe(name="tiny", epochs=12, batch=16, lr=0.05, nesterov=True)
+    trained = train(arch, initialise(arch, 0), None, Batches(stripes, recipe), seed=0, compute=CPU)
+    assert trained.accuracy > 0.9
+    assert trained.loss < 0.4
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(arch: ArchSpec, stripes: ImageData, mask: Mask):
+    batches = Batches(stripes, RECIPE)
+    start = initialise(arch, 0)
+    first, again, other = (train(arch, start, mask, batches, seed=seed, compute=CPU) for seed in (1, 1, 2))
+    assert same(first.tensors, again.tensors)
+    assert not same(first.tensors, other.tensors)
+
+
+def test_pruned_weights_stay_zero_and_the_start_is_untouched(arch: ArchSpec, stripes: ImageData, mask: Mask):
+    start = initialise(arch, 0)
+    before = {name: array.copy() for name, array in start.items()}
+    trained = train(arch, start, mask, Batches(stripes, RECIPE), seed=0, compute=CPU)
+    assert same(start, before)
+    for name, kept in mask.items():
+        assert not trained.tensors[name][~kept].any()
+        assert not np.array_equal(trained.tensors[name][kept], start[name][kept])
+
+
+def test_captured_tensors_are_those_a_training_cut_there_would_have(arch: ArchSpec, stripes: ImageData):
+    batches = Batches(stripes, RECIPE)
+    start = initialise(arch, 0)
+    whole = train(arch, start, None, batches, seed=0, compute=CPU, capture_step=0)
+    assert whole.captured is not None
+    assert same(whole.captured, start)
+    captured = train(arch, start, None, batches, seed=0, compute=CPU, capture_step=5).captured
+    assert captured is not None
+    assert int(captured["bn.num_batches_tracked"]) == 5
+
+
+def test_progress_is_told_after_each_epoch(arch: ArchSpec, stripes: ImageData):
+    told: list[Progress] = []
+    train(
+        arch,
+        initialise(arch, 0),
+        None,
+        Batches(stripes, RECIPE),
+        seed=0,
+        compute=CPU,
+        first_step=2,
+        on_epoch=told.append,
+    )
+    assert [(progress.epoch, progress.step) for progress in told] == [(1, 4), (2, 8), (3, 12)]
+
+
+class Killed(Exception):  # noqa: N818 - not an error of ours
+    pass
+
+
+@pytest.mark.parametrize("killed_after", [1, 2, 3])
+def test_a_killed_training_goes_on_to_the_same_bits(
+    arch: ArchSpec, stripes: ImageData, mask: Mask, tmp_path: Path, killed_after: int
+):
+    batches = Batches(stripes, RECIPE)
+    start = initialise(arch, 0)
+    whole = train(arch, start, mask, batches, seed=0, compute=CPU, capture_step=3)
+
+    def kill(progress: Progress) -> None:
+        if progress.epoch == killed_after:
+            raise Killed
+
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(path=tmp_path / "state.safetensors", label="this", interval=0)
+
+    with pytest.raises(Killed):
+        train(arch, start, mask, batches, seed=0, compute=CPU, capture_step=3, checkpoint=checkpoint(), on_epoch=kill)
+    told: list[Progress] = []
+    resumed = train(
+        arch, start, mask, batches, seed=0, compute=CPU, capture_step=3, checkpoint=checkpoint(), on_epoch=told.append
+    )
+    assert [progress.epoch for progress in told] == list(range(killed_after + 1, 4))
+    assert same(resumed.tensors, whole.tensors)
+    assert resumed.accuracy == whole.accuracy
+    assert resumed.captured is not None
+    assert whole.captured is not None
+    assert same(resumed.captured, whole.captured)
+
+
+def test_a_checkpoint_of_another_training_is_ignored(arch: ArchSpec, stripes: ImageData, tmp_path: Path):
+    batches = Batches(stripes, RECIPE)
+    start = initialise(arch, 0)
+    path = tmp_path / "state.safetensors"
+    train(arch, start, None, batches, seed=0, compute=CPU, checkpoint=Checkpoint(path=path, label="a", interval=0))
+    told: list[Progress] = []
+    other = Checkpoint(path=path, label="b", interval=0)
+    train(arch, start, None, batches, seed=0, compute=CPU, checkpoint=other, on_epoch=told.append)
+    assert len(told) == 3
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path):
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(RunError, match=r"a checkpoint must be sound, or removed .*state\.safetensors"):
+        Checkpoint(path=path, label="a").load()
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(arch: ArchSpec, stripes: ImageData):
+    recipe = Recipe(name="wild", epochs=3, batch=16, lr=1e5)
+    with pytest.raises(RunError, match=r"loss must stay finite \(got (nan|inf) in epoch \d\); try a lower lr"):
+        train(arch, initialise(arch, 0), None, Batches(stripes, recipe), seed=0, compute=CPU)
