@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from ticketkit.mask import Mask
     from ticketkit.models import build_model, load_model
     from ticketkit.provenance import Provenance, Weights
+    from ticketkit.recipe import Recipe, load_recipe
     from ticketkit.report import Report
     from ticketkit.stretch import StageMap, parse_stage_map, plan_stretch, stretch_ticket
     from ticketkit.ticket import Ticket
-    from ticketkit.train import Recipe, load_recipe
     from ticketkit.verify import verify_ticket
 
 _HOMES = {
@@ -31,7 +31,7 @@ _HOMES = {
     "LayerSpec": "arch",
     "Mask": "mask",
     "Provenance": "provenance",
-    "Recipe": "train",
+    "Recipe": "recipe",
     "Report": "report",
     "StageMap": "stretch",
     "Ticket": "ticket",
@@ -40,7 +40,7 @@ _HOMES = {
     "find_ticket": "find",
     "load_data": "data",
     "load_model": "models",
-    "load_recipe": "train",
+    "load_recipe": "recipe",
     "load_ticket": "bundle",
     "parse_arch": "arch",
     "parse_stage_map": "stretch",

@@ -25,9 +25,10 @@ from ticketkit.models import initialise
 from ticketkit.models.build import Tensors
 from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Weights
 from ticketkit.prune import CRITERIA, drop_lowest
+from ticketkit.recipe import Recipe
 from ticketkit.run_folder import RunFolder
 from ticketkit.ticket import Ticket
-from ticketkit.train import Batches, Compute, Progress, Recipe, check_fits, choose_compute, train
+from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute, train
 
 DEFAULT_LEVELS = 14
 DEFAULT_RATE = 0.2

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from ticketkit.arch import ArchSpec
+import numpy as np
+
+from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.document import describe
 from ticketkit.encoding import Array, Bitmask, Dense, Stored
 from ticketkit.errors import MaskError
-from ticketkit.mask import Mask
+from ticketkit.mask import BoolArray, Mask
 from ticketkit.provenance import Provenance, Results, Weights
 
 
@@ -96,6 +98,41 @@ class Ticket:
                 stored[name] = Dense(array.copy())
         return cls(arch=arch, stored=stored, weights=weights, provenance=provenance, results=results)
 
+    @classmethod
+    def from_model(
+        cls,
+        model: Stateful,
+        masks: Mapping[str, Any],
+        arch: ArchSpec | str,
+        *,
+        weights: Weights | None = None,
+        provenance: Provenance | None = None,
+        results: Results | None = None,
+    ) -> Ticket:
+        """Make a ticket from a model of your own training loop; its tensors are copied.
+
+        Args:
+            model: A module whose ``state_dict`` has the network's tensors, on any device.
+            masks: For each masked tensor's ``state_dict`` name a tensor or array of its shape, ones or True where a
+                weight is kept, zeros or False where not.
+            arch: The network, or its name; a name alone means 10 classes and 3 input channels.
+            weights: Which weights these are; ``final``, of no particular step, if not given.
+            provenance: How they came to be; the method ``custom`` and no more if not given.
+            results: What was measured with them.
+
+        Raises:
+            ArchError: If there is no network of this name.
+            MaskError: If model, masks and network do not fit each other.
+        """
+        return cls.from_arrays(
+            arch if isinstance(arch, ArchSpec) else parse_arch(arch),
+            {name: _copied(name, tensor) for name, tensor in model.state_dict().items()},
+            Mask({name: kept_from(name, _copied(name, mask)) for name, mask in masks.items()}),
+            weights=weights or Weights(role="final"),
+            provenance=provenance or Provenance(method="custom"),
+            results=results,
+        )
+
     @cached_property
     def mask(self) -> Mask:
         """The kept weights of every prunable tensor."""
@@ -161,6 +198,34 @@ class _Decoded(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._stored)
+
+
+class Stateful(Protocol):
+    """What :meth:`Ticket.from_model` needs of a model; every ``torch.nn.Module`` has it."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """The model's tensors by name."""
+
+
+def kept_from(name: str, array: Array) -> BoolArray:
+    """Read a mask of ones and zeros, of any type, as a boolean one.
+
+    Raises:
+        MaskError: If it holds anything else.
+    """
+    kept = array.astype(np.bool_)
+    if not np.array_equal(kept, array):
+        raise MaskError(f"the mask of {name} must hold zeros and ones only (it does not)")
+    return kept
+
+
+def _copied(name: str, tensor: Any) -> Array:
+    """A tensor of torch or numpy as a new array; duck-typed, so that tickets need no torch."""
+    try:
+        found = tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else tensor
+    except (TypeError, RuntimeError) as error:  # what numpy has no type for, and sparse layouts
+        raise MaskError(f"{name} must be a dense tensor of one of numpy's types (got {tensor.dtype})") from error
+    return np.array(found)
 
 
 def same_values(left: Ticket, right: Ticket) -> bool:

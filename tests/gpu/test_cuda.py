@@ -9,7 +9,8 @@ from ticketkit.data import ImageData
 from ticketkit.find import find_ticket
 from ticketkit.models import initialise
 from ticketkit.stretch import stretch_ticket
-from ticketkit.train import Batches, Compute, Recipe, choose_compute, train
+from ticketkit.recipe import Recipe
+from ticketkit.train import Batches, Compute, choose_compute, train
 from ticketkit.verify import verify_ticket
 
 pytestmark = pytest.mark.gpu

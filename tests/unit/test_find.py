@@ -11,7 +11,8 @@ from ticketkit.data import ImageData
 from ticketkit.errors import ArchError, MaskError, RunError
 from ticketkit.find import LevelReport, find_ticket, levels_for
 from ticketkit.models import initialise
-from ticketkit.train import Batches, Compute, Recipe, train
+from ticketkit.recipe import Recipe
+from ticketkit.train import Batches, Compute, train
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, crop=1, rewind="2it")
 CPU = Compute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
@@ -104,16 +105,52 @@ def opened(path: Path, limits: Limits) -> Iterator[tuple[safe_open, int, int]]:
         raise BundleError(f"a file must be of at most {limits.file_bytes:,} bytes (got {status.st_size:,})")
     with path.open("rb") as raw:
         length = int.from_bytes(raw.read(_LENGTH_BYTES), "little")
-    header_bytes = _LENGTH_BYTES + length
-    if header_bytes > status.st_size:
-        raise BundleError(
-            f"a safetensors header must fit its file of {status.st_size:,} bytes (it claims {length:,}); "
-            "the file is cut short or is not safetensors"
-        )
-    if length > limits.header_bytes:
-        raise BundleError(f"a header must be of at most {limits.header_bytes:,} bytes (got {length:,})")
+        header_bytes = _LENGTH_BYTES + length
+        if header_bytes > status.st_size:
+            raise BundleError(
+                f"a safetensors header must fit its file of {status.st_size:,} bytes (it claims {length:,}); "
+                "the file is cut short or is not safetensors"
+            )
+        if length > limits.header_bytes:
+            raise BundleError(f"a header must be of at most {limits.header_bytes:,} bytes (got {length:,})")
+        _check_header_text(raw.read(length), data_bytes=status.st_size - header_bytes)
     with safe_open(path, framework="numpy") as file:
         yield file, header_bytes, status.st_size
+
+
+def _check_header_text(header: bytes, *, data_bytes: int) -> None:
+    """Refuse a file cut short, and what safetensors lets pass though others may read it otherwise.
+
+    That is a repeated key and padding other than spaces. The rest, offsets among it, safetensors checks itself.
+    """
+    text = header.rstrip(b" ")
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        raise BundleError("a safetensors header must be a JSON object and spaces after it (got something else)")
+    try:
+        entries = json.loads(text, object_pairs_hook=_refuse_repeated)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"a safetensors header must be JSON ({error})") from None
+    claimed = 0
+    for entry in entries.values():
+        match entry:
+            case {"data_offsets": [_, int(end)]}:
+                claimed = max(claimed, end)
+    if claimed != data_bytes:
+        raise BundleError(
+            f"a file must hold the {claimed:,} bytes of tensors that its header names (it holds {data_bytes:,}); "
+            "it is cut short, or something was added to it"
+        )
+
+
+def _refuse_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content: dict[str, object] = {}
+    for key, value in pairs:
+        if key in content:
+            raise BundleError(f"a safetensors header must have every key once (got {key[:80]!r} again)")
+        content[key] = value
+    return content
 
 
 def _check_layers(document: Document, limits: Limits) -> None:
@@ -145,8 +182,8 @@ def _check_layer(layer: LayerEntry, spec: LayerSpec) -> None:
             raise BundleError(f"{field} of layers[{spec.index}] must be {expected!r} (got {found!r})")
     expected_names = {tensor.name for tensor in spec.tensors}
     if layer.tensors.keys() != expected_names:
-        wanted, found = ", ".join(sorted(expected_names)), ", ".join(sorted(layer.tensors))
-        raise BundleError(f"tensors of layers[{spec.index}] must be {wanted} (got {found})")
+        wanted, found = ", ".join(sorted(expected_names)), ", ".join(map(repr, sorted(layer.tensors)))
+        raise BundleError(f"tensors of layers[{spec.index}] must be {wanted} (got {found[:200] or 'none'})")
 
 
 def _check_entry(where: str, entry: TensorEntry, tensor: TensorSpec, layer: LayerSpec) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+import sys
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MAX_WIDTH = 80
+_LABEL_WIDTH = 9
+"""Leaves exactly the 71 columns of a ticket's id."""
+_PLAIN = str.maketrans({"█": "#", "×": "x", "…": ".", "−": "-"} | dict.fromkeys("▏▎▍▌▋▊▉", "#"))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -40,3 +46,76 @@ def plain_table(*columns: str, right: tuple[str, ...] = (), title: str | None = 
 def echo_json(value: Mapping[str, Any]) -> None:
     """Print a JSON document on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def printable(text: str) -> str:
+    """A string from a file, made safe to show: control characters, which could steer a terminal, are replaced."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
+def echo(*lines: str, err: bool = False) -> None:
+    """Print lines, on a terminal or in a pipe that knows no more than ASCII too."""
+    stream = sys.stderr if err else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = "\n".join(lines)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+    click.echo(text, err=err)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of a label and a value each, the value broken at spaces, commas and semicolons where it is too long.
+
+    An empty label continues the field above it.
+    """
+    lines = []
+    for label, value in pairs:
+        first, *rest = _wrapped(printable(value), MAX_WIDTH - _LABEL_WIDTH)
+        lines.append(click.style(f"{label:<{_LABEL_WIDTH}}", bold=True) + first)
+        lines += [" " * _LABEL_WIDTH + line for line in rest]
+    return lines
+
+
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: Container[str] = ()) -> list[str]:
+    """Lines of a table, set without rich, whose import costs a quick command a fifth of its time.
+
+    Args:
+        columns: The columns' heads.
+        rows: The cells.
+        left: The columns that are aligned to the left; all others are to the right.
+    """
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    aligned = [str.ljust if column in left else str.rjust for column in columns]
+
+    def line(cells: Sequence[str]) -> str:
+        fitted = (align(cell, width) for align, cell, width in zip(aligned, cells, widths, strict=True))
+        return "  ".join(fitted).rstrip()
+
+    return [click.style(line(columns), bold=True), *(line(row) for row in rows)]
+
+
+def bar(fraction: float, width: int) -> str:
+    """A bar of at most ``width`` columns; ``fraction`` is in [0, 1], and what is not zero shows."""
+    eighths = math.ceil(fraction * width * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with two decimals; what is not quite all or nothing never reads so."""
+    rounded = round(100 * fraction, 2)
+    if 0 < fraction < 1:
+        rounded = min(max(rounded, 0.01), 99.99)
+    return f"{rounded:.2f} %"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in re.findall(r"[^\s,;|]*[\s,;|]*", text):
+        pieces = [word[start : start + width] for start in range(0, len(word), width)]
+        for piece in pieces:
+            if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+                lines.append("")
+            lines[-1] += piece
+    return [line.rstrip() for line in lines]

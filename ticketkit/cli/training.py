@@ -14,7 +14,8 @@ from ticketkit.cli.output import console
 
 if TYPE_CHECKING:
     from ticketkit.data import ImageData
-    from ticketkit.train import Compute, Recipe
+    from ticketkit.recipe import Recipe
+    from ticketkit.train import Compute
 
 F = TypeVar("F", bound=Callable[..., Any])
 

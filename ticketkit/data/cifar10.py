@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ticketkit.data.images import DATASETS, DataRequest, ImageData
-from ticketkit.torchvision_compat import import_torchvision
 from ticketkit.errors import DataError
+from ticketkit.torchvision_compat import import_torchvision
 
 NAME = "cifar10"
 SIZE = 32

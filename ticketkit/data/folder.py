@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from ticketkit.atomic import replacing
 from ticketkit.data.images import DATASETS, DataRequest, ImageData
-from ticketkit.torchvision_compat import import_torchvision
 from ticketkit.errors import DataError
+from ticketkit.torchvision_compat import import_torchvision
 
 if TYPE_CHECKING:
     from PIL import Image

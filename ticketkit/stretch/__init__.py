@@ -1,16 +1,18 @@
 """Stretching and squeezing: a ticket of one depth into a ticket of another, without training."""
 
 from ticketkit.stretch.engine import StagePlan, explain_plan, stretch_ticket
-from ticketkit.stretch.plan import plan_stretch, resolve_target
+from ticketkit.stretch.plan import EXPLICIT, orders_used, plan_stretch, resolve_target
 from ticketkit.stretch.policy import POLICIES, Policy
 from ticketkit.stretch.stage_map import StageMap, parse_stage_map
 
 __all__ = [
+    "EXPLICIT",
     "POLICIES",
     "Policy",
     "StageMap",
     "StagePlan",
     "explain_plan",
+    "orders_used",
     "parse_stage_map",
     "plan_stretch",
     "resolve_target",

@@ -13,7 +13,7 @@ from ticketkit.arch import ArchSpec, LayerSpec
 from ticketkit.encoding import Bitmask, Stored
 from ticketkit.errors import StretchError
 from ticketkit.provenance import Tool, Transformation
-from ticketkit.stretch.plan import plan_stretch, resolve_target
+from ticketkit.stretch.plan import EXPLICIT, orders_used, plan_stretch, resolve_target
 from ticketkit.stretch.policy import DEFAULT_STRETCH
 from ticketkit.stretch.stage_map import StageMap, parse_stage_map
 from ticketkit.ticket import Ticket
@@ -71,11 +71,12 @@ def stretch_ticket(
     target = resolve_target(ticket.arch, to)
     if mapping is None:
         stage_map = plan_stretch(ticket.arch, target, order=order, units=units, drop=drop)
+        order = ", ".join(orders_used(ticket.arch, target, order=order, drop=drop)) or order
     else:
         if units is not None or drop is not None:
             raise StretchError("units and drop must not be given with a mapping (it says all)")
         stage_map = parse_stage_map(mapping) if isinstance(mapping, str) else mapping
-        order = "explicit"
+        order = EXPLICIT
     stored = _move(ticket.arch, target, stage_map, ticket.stored)
     transformation = Transformation(
         kind="stretch",

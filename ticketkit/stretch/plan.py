@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,6 +10,9 @@ from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.errors import StretchError
 from ticketkit.stretch.policy import DEFAULT_SQUEEZE, DEFAULT_STRETCH, POLICIES, Units
 from ticketkit.stretch.stage_map import StageMap
+
+EXPLICIT = "explicit"
+"""What stands for the policy where a mapping, or the units to drop, were given one by one."""
 
 
 def resolve_target(source: ArchSpec, to: str | ArchSpec) -> ArchSpec:
@@ -20,7 +24,7 @@ def resolve_target(source: ArchSpec, to: str | ArchSpec) -> ArchSpec:
     """
     if isinstance(to, ArchSpec):
         target = to
-    elif to.strip().isdigit():
+    elif re.fullmatch(r"\s*[0-9]{1,6}\s*", to):
         target = replace(source, depth=int(to))
     else:
         target = _named_target(source, to)
@@ -77,6 +81,23 @@ def plan_stretch(
         for stage, (found, wanted) in enumerate(zip(source.stages, target.stages, strict=True))
     )
     return StageMap(stages)
+
+
+def orders_used(
+    source: ArchSpec, target: ArchSpec, *, order: str = DEFAULT_STRETCH, drop: Sequence[int] | None = None
+) -> tuple[str, ...]:
+    """Name the policies that :func:`plan_stretch` follows with these arguments.
+
+    Returns:
+        The one for the stages that grow and the one for those that shrink, where there are such; ``explicit`` for
+        the latter where ``drop`` says what goes. Empty if no stage changes.
+    """
+    pairs = list(zip(source.stages, target.stages, strict=True))
+    direction = POLICIES[order].direction
+    grow = [order if direction == "stretch" else DEFAULT_STRETCH] * any(wanted > found for found, wanted in pairs)
+    by_policy = order if direction == "squeeze" else DEFAULT_SQUEEZE
+    shrink = [by_policy if drop is None else EXPLICIT] * any(wanted < found for found, wanted in pairs)
+    return (*grow, *shrink)
 
 
 def _plan_stage(

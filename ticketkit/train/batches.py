@@ -18,8 +18,8 @@ from ticketkit.arch import ArchSpec
 from ticketkit.data import ImageData
 from ticketkit.encoding import Array
 from ticketkit.errors import ArchError, DataError
+from ticketkit.recipe import Recipe
 from ticketkit.seeds import derive_seed
-from ticketkit.train.recipe import Recipe
 
 EVALUATION_BATCH = 1_024
 

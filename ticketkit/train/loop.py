@@ -17,12 +17,12 @@ from ticketkit.errors import RunError
 from ticketkit.mask import Mask
 from ticketkit.models import export_tensors, instantiate
 from ticketkit.models.build import Tensors
+from ticketkit.recipe import Recipe
 from ticketkit.train.batches import Batches
 from ticketkit.train.checkpoint import Checkpoint, TrainingState
 from ticketkit.train.compute import Compute
 from ticketkit.train.evaluate import accuracy_of, autocast
 from ticketkit.train.flat import FlatParameters
-from ticketkit.train.recipe import Recipe
 from ticketkit.train.schedule import learning_rate
 
 

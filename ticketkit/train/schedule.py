@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ticketkit.train.recipe import Recipe
+from ticketkit.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ticketkit.data import ImageData
 from ticketkit.errors import RecipeError, TicketkitError
 from ticketkit.models import instantiate
+from ticketkit.recipe import Recipe
 from ticketkit.report.comparison import TICKET, ArmResult, Report, Run
 from ticketkit.seeds import derive_seed
 from ticketkit.ticket import Ticket
@@ -16,7 +17,6 @@ from ticketkit.train import (
     Batches,
     Compute,
     Progress,
-    Recipe,
     accuracy_of,
     check_fits,
     choose_compute,

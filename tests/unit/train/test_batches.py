@@ -5,7 +5,8 @@ import torch
 from ticketkit.arch import parse_arch
 from ticketkit.data import ImageData
 from ticketkit.errors import ArchError, DataError
-from ticketkit.train import Batches, Recipe, check_fits
+from ticketkit.recipe import Recipe
+from ticketkit.train import Batches, check_fits
 
 
 def make_data(count: int = 20, size: int = 4, channels: int = 3) -> ImageData:

@@ -4,7 +4,8 @@ import torch
 from ticketkit.arch import parse_arch
 from ticketkit.data import ImageData
 from ticketkit.models import initialise, instantiate
-from ticketkit.train import Batches, Compute, Recipe, accuracy_of, recalibrate
+from ticketkit.recipe import Recipe
+from ticketkit.train import Batches, Compute, accuracy_of, recalibrate
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, crop=1)
 

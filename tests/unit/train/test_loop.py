@@ -8,7 +8,8 @@ from ticketkit.data import ImageData
 from ticketkit.errors import RunError
 from ticketkit.mask import Mask
 from ticketkit.models import initialise
-from ticketkit.train import Batches, Compute, Progress, Recipe, train
+from ticketkit.recipe import Recipe
+from ticketkit.train import Batches, Compute, Progress, train
 from ticketkit.train.checkpoint import Checkpoint
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, warmup=1, crop=1, flip=True)

@@ -7,9 +7,10 @@ from ticketkit.data import ImageData
 from ticketkit.errors import ArchError, RecipeError, TicketkitError
 from ticketkit.models import initialise
 from ticketkit.provenance import Weights
+from ticketkit.recipe import Recipe
 from ticketkit.seeds import derive_seed
 from ticketkit.ticket import Ticket
-from ticketkit.train import Batches, Compute, Recipe, train
+from ticketkit.train import Batches, Compute, train
 from ticketkit.verify import ARMS, Context, RunReport, verify_ticket
 
 RECIPE = Recipe(name="tiny", epochs=2, batch=16, lr=0.05, nesterov=True, crop=1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ticketkit.arch import parse_arch
 from ticketkit.bundle import save_ticket
 from ticketkit.cli.output import echo, echo_json, fields, percent, text_table
 from ticketkit.cli.training import (
@@ -21,6 +22,7 @@ from ticketkit.cli.training import (
     with_options,
 )
 from ticketkit.errors import BundleError
+from ticketkit.recipe import load_recipe
 
 if TYPE_CHECKING:
     from ticketkit.arch import ArchSpec
@@ -91,10 +93,6 @@ def command(
 
     Example: ticketkit find --arch resnet20 --dataset cifar10 --recipe fast-cifar --run-dir runs/rn20
     """
-    from ticketkit.arch import parse_arch
-    from ticketkit.find import find_ticket
-    from ticketkit.train import load_recipe
-
     if levels is not None and sparsity is not None:
         raise click.UsageError("--levels and --sparsity exclude each other: give one")
     if resume and run_dir is None:
@@ -125,9 +123,12 @@ def command(
     if keep_levels:
         for level in range(1, count + 1):
             _check_target(level_path(out, level), force=force)
+    steps = _total_steps(setting, count)
     echo(*_opening(spec, setting, count, rate, seed), err=as_json)
+    from ticketkit.find import find_ticket
+
     began = time.perf_counter()
-    with TrainingProgress(_total_steps(setting, count)) as progress:
+    with TrainingProgress(steps) as progress:
         watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=force)
         ticket = find_ticket(
             spec,

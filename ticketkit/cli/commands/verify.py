@@ -23,11 +23,13 @@ from ticketkit.cli.training import (
     with_options,
 )
 from ticketkit.errors import TicketkitError
+from ticketkit.recipe import load_recipe, override_recipe
 from ticketkit.report.comparison import TICKET, Report, verdict
 
 if TYPE_CHECKING:
+    from ticketkit.recipe import Recipe
     from ticketkit.ticket import Ticket
-    from ticketkit.train import Progress, Recipe
+    from ticketkit.train import Progress
     from ticketkit.verify import RunReport
 
 EXIT_NOT_HELD = 3
@@ -149,8 +151,6 @@ def _found_on(ticket: Ticket, path: Path) -> str:
 
 
 def _recipe(ticket: Ticket, recipe: str | None, overrides: tuple[str, ...], path: Path) -> Recipe:
-    from ticketkit.train import load_recipe, override_recipe
-
     if recipe is not None:
         return load_recipe(recipe, overrides)
     values: Mapping[str, Any] | None = ticket.provenance.recipe

@@ -106,7 +106,7 @@ class Recipe:
 
 def known_recipes() -> list[str]:
     """Names of the recipes that come with ticketkit."""
-    files = resources.files("ticketkit.train.recipes").iterdir()
+    files = resources.files("ticketkit.recipes").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
@@ -156,7 +156,7 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
 def _read_known(name: str) -> dict[str, Any]:
     if name not in known_recipes():
         raise RecipeError(f"a recipe must be one of {', '.join(known_recipes())} or a .toml file (got {name!r})")
-    file = resources.files("ticketkit.train.recipes") / f"{name}.toml"
+    file = resources.files("ticketkit.recipes") / f"{name}.toml"
     return {"name": name, **tomllib.loads(file.read_text(encoding="utf-8"))}
 
 

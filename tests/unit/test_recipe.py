@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ticketkit.errors import RecipeError
-from ticketkit.train import Recipe, known_recipes, load_recipe, make_recipe
+from ticketkit.recipe import Recipe, known_recipes, load_recipe, make_recipe
 from ticketkit.train.schedule import learning_rate
 
 

@@ -1,0 +1,223 @@
+"""``ticketkit stretch`` and, under the name for going shallower, ``ticketkit squeeze``: no training, no torch.
+
+With ``--json`` they print one document of stable keys:
+
+- ``format``: ``name`` (``ticketkit-stretch``) and ``version`` (``1.0``);
+- ``source``: ``path``, ``id``, ``architecture``, ``kept``, ``total``, ``sparsity``;
+- ``target``: the same of the result, with the path it takes and the id it has whether or not it is written;
+- ``order``, and ``mapping`` in the grammar of ``--map``;
+- ``stages``: each with ``stage``, ``source_units``, ``sources`` (the source unit of each target unit),
+  ``sparsity_before`` and ``sparsity_after``;
+- ``written``: false for ``--dry-run``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, percent
+from ticketkit.errors import BundleError, StretchError
+
+if TYPE_CHECKING:
+    from ticketkit.arch import ArchSpec
+    from ticketkit.stretch import StagePlan
+    from ticketkit.ticket import Ticket
+
+
+def _order(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that no policy has; the registry is read here, so that the group's own help stays quick."""
+    from ticketkit.stretch import POLICIES
+
+    try:
+        if value is not None:
+            POLICIES[value]
+    except StretchError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
+def _units(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Read unit numbers separated by commas."""
+    if value is None:
+        return None
+    if not re.fullmatch(r"\s*[0-9]{1,5}\s*(,\s*[0-9]{1,5}\s*)*", value):
+        raise click.BadParameter(f"units must be numbers separated by commas, such as 1,2 (got {value!r})")
+    return tuple(int(unit) for unit in value.split(","))
+
+
+class StretchCommand(click.Command):
+    """A command whose help ends with the orders that are registered."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the orders with what each does."""
+        from ticketkit.stretch import POLICIES
+        from ticketkit.stretch.policy import DEFAULT_SQUEEZE, DEFAULT_STRETCH
+
+        for direction, title in (("stretch", "Orders, going deeper"), ("squeeze", "Orders, going shallower")):
+            chosen = [
+                (name, policy.summary + ("  [default]" if name in (DEFAULT_STRETCH, DEFAULT_SQUEEZE) else ""))
+                for name, policy in POLICIES.items()
+                if policy.direction == direction
+            ]
+            with formatter.section(title):
+                formatter.write_dl(chosen)
+
+
+def make_command(name: str, summary: str, example: str) -> click.Command:
+    """Make the command under one of its two names."""
+    text = (
+        f"{summary}, without training.\n\nWeights, masks, normalisation and its running statistics move together, "
+        "unit by unit; the input and output layers and each stage's first unit are copied as they are. "
+        "The plan is printed stage by stage: the source unit of each target unit.\n\n"
+        f"\b\n{example}"
+    )
+    return StretchCommand(
+        name,
+        callback=_run,
+        help=text,
+        params=[
+            click.Argument(["ticket"], type=click.Path(path_type=Path)),
+            click.Option(["--to"], required=True, metavar="NETWORK", help="The target: resnet56, or its depth, 56."),
+            click.Option(["--order"], callback=_order, metavar="ORDER", help="How a stage is filled; see below."),
+            click.Option(
+                ["--units"],
+                callback=_units,
+                metavar="UNITS",
+                help="Units that may be replicated: 1,2.  [default: all but each stage's first]",
+            ),
+            click.Option(
+                ["--drop"],
+                callback=_units,
+                metavar="UNITS",
+                help="Units to leave out of every stage that shrinks: 3,4.  [default: as --order says]",
+            ),
+            click.Option(
+                ["--map", "mapping"],
+                metavar="MAPPING",
+                help="The whole mapping, source:targets: '0:0;1:1,3;2:2,4'; stages joined by | where they differ.",
+            ),
+            click.Option(
+                ["-o", "--out"],
+                type=click.Path(path_type=Path),
+                help="The file to write, or a folder for it.  [default: SOURCE-to-TARGET.st, in this folder]",
+            ),
+            click.Option(["--force"], is_flag=True, help="Replace the file if it exists."),
+            click.Option(["--dry-run"], is_flag=True, help="Print the plan and write nothing."),
+            click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
+        ],
+    )
+
+
+def _run(
+    ticket: Path,
+    *,
+    to: str,
+    order: str | None,
+    units: tuple[int, ...] | None,
+    drop: tuple[int, ...] | None,
+    mapping: str | None,
+    out: Path | None,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from ticketkit.bundle import load_tensors, read_header, save_ticket
+    from ticketkit.stretch import explain_plan, parse_stage_map, resolve_target, stretch_ticket
+    from ticketkit.stretch.policy import DEFAULT_STRETCH
+
+    if mapping is not None and (order, units, drop) != (None, None, None):
+        raise click.UsageError("--map says all: --order, --units and --drop do not go with it")
+    header = read_header(ticket)
+    target = resolve_target(header.arch, to)
+    path = _output_path(ticket, target.short_name, out)
+    if not dry_run and path.exists() and not force:
+        raise BundleError(
+            f"a ticket must not be overwritten unasked (--force does it; a file is there already): {path}"
+        )
+    if order is not None:
+        _check_order(order, header.arch, target, drop)
+    source = load_tensors(header)
+    result = stretch_ticket(source, target, order=order or DEFAULT_STRETCH, units=units, drop=drop, mapping=mapping)
+    done = result.provenance.transformations[-1]
+    stages = explain_plan(source, target, parse_stage_map(done.mapping))
+    if not dry_run:
+        save_ticket(result, path, overwrite=force)
+    if as_json:
+        echo_json(
+            {
+                "format": {"name": "ticketkit-stretch", "version": "1.0"},
+                "source": _summary(source, ticket),
+                "target": _summary(result, path),
+                "order": done.order,
+                "mapping": done.mapping,
+                "stages": [asdict(stage) for stage in stages],
+                "written": not dry_run,
+            }
+        )
+        return
+    echo(f"{source.arch.name} to {target.name} ({done.order})", "", *_plan(stages), "")
+    totals = f"{source.kept:,} of {source.total:,} kept before, {result.kept:,} of {result.total:,} after"
+    pairs = [("sparsity", f"{percent(done.sparsity_before)} -> {percent(done.sparsity_after)}"), ("", totals)]
+    if not dry_run:
+        pairs += [("id", result.id), ("wrote", click.format_filename(path))]
+    echo(*fields(pairs))
+    if not dry_run and any(len(stage.sources) > stage.source_units for stage in stages):
+        note = f"note: running statistics are still those of {source.arch.short_name}, until trained or recalibrated"
+        click.secho(note, err=True, dim=True)
+
+
+def _check_order(order: str, source: ArchSpec, target: ArchSpec, drop: tuple[int, ...] | None) -> None:
+    """Refuse an order that was asked for and would not be followed, since no stage changes in its direction."""
+    from ticketkit.stretch import POLICIES, orders_used
+
+    if order not in orders_used(source, target, order=order, drop=drop):
+        verb = "grows" if POLICIES[order].direction == "stretch" else "shrinks and has no --drop"
+        raise StretchError(f"order {order!r} must go with a stage that {verb} (got {source.name} to {target.name})")
+
+
+def _output_path(ticket: Path, target: str, out: Path | None) -> Path:
+    name = f"{ticket.name.removesuffix('.st')}-to-{target}.st"
+    if out is None:
+        return Path(name)
+    return out / name if out.is_dir() else out
+
+
+def _summary(ticket: Ticket, path: Path) -> dict[str, Any]:
+    return {
+        "path": click.format_filename(path),
+        "id": ticket.id,
+        "architecture": ticket.arch.name,
+        "kept": ticket.kept,
+        "total": ticket.total,
+        "sparsity": ticket.sparsity,
+    }
+
+
+def _plan(stages: tuple[StagePlan, ...]) -> list[str]:
+    """A stage a line, its units broken where they do not fit beside the stage's sparsity."""
+    head = [f"stage {stage.stage}" for stage in stages]
+    tail = [f"{percent(stage.sparsity_before)} -> {percent(stage.sparsity_after)}" for stage in stages]
+    label, end = max(map(len, head)) + 2, max(map(len, tail))
+    width = MAX_WIDTH - label - end - 2
+    lines = []
+    for stage, name, sparsity in zip(stages, head, tail, strict=True):
+        rows = [""]
+        for unit in (f"B{source}" for source in stage.sources):
+            if rows[-1] and len(rows[-1]) + 1 + len(unit) > width:
+                rows.append("")
+            rows[-1] = f"{rows[-1]} {unit}".strip()
+        lines.append(f"{name:<{label}}{rows[0]:<{width}}  {sparsity:>{end}}")
+        lines += [" " * label + row for row in rows[1:]]
+    return lines
+
+
+command = make_command(
+    "stretch",
+    "Turn a ticket into one of another depth of its family",
+    "ticketkit stretch resnet20.st --to resnet56 --order interpolate",
+)
