@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ticketkit.models import build_model, load_model
     from ticketkit.provenance import Provenance, Weights
     from ticketkit.recipe import Recipe, load_recipe
-    from ticketkit.report import Report
+    from ticketkit.report.comparison import Report
     from ticketkit.stretch import StageMap, parse_stage_map, plan_stretch, stretch_ticket
     from ticketkit.ticket import Ticket
     from ticketkit.verify import verify_ticket
@@ -32,7 +32,7 @@ _HOMES = {
     "Mask": "mask",
     "Provenance": "provenance",
     "Recipe": "recipe",
-    "Report": "report",
+    "Report": "report.comparison",
     "StageMap": "stretch",
     "Ticket": "ticket",
     "Weights": "provenance",

@@ -171,16 +171,33 @@ def canonical(document: Mapping[str, Any]) -> bytes:
     Raises:
         BundleError: If it holds a number that JSON cannot carry exactly, or an infinity or NaN.
     """
-    try:
-        return rfc8785.dumps(dict(document))
-    except rfc8785.CanonicalizationError as error:
-        raise BundleError(f"the document must be plain JSON with safe numbers ({error})") from None
+    return _object(_canonical_members(document))
 
 
 def content_id(document: Mapping[str, Any]) -> str:
     """The ticket's id: the hash of its canonical document without the field ``id``."""
-    content = {key: value for key, value in document.items() if key != "id"}
-    return "sha256:" + hashlib.sha256(canonical(content)).hexdigest()
+    return _hashed(_canonical_members(document))
+
+
+def _canonical_members(document: Mapping[str, Any]) -> dict[str, bytes]:
+    """Each member of the document in canonical form, key included, in canonical order.
+
+    Member by member, since the whole is needed with ``id`` and without, and the package that writes RFC 8785 is slow.
+    """
+    try:
+        ordered = sorted(document, key=lambda key: key.encode("utf-16-be"))
+        return {key: rfc8785.dumps(key) + b":" + rfc8785.dumps(document[key]) for key in ordered}
+    except rfc8785.CanonicalizationError as error:
+        raise BundleError(f"the document must be plain JSON with safe numbers ({error})") from None
+
+
+def _object(members: Mapping[str, bytes]) -> bytes:
+    return b"{" + b",".join(members.values()) + b"}"
+
+
+def _hashed(members: Mapping[str, bytes]) -> str:
+    content = _object({key: member for key, member in members.items() if key != "id"})
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
@@ -202,13 +219,14 @@ def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
     _check_version(raw.get("format"))
     try:
         # Comparing with the canonical form also refuses duplicate keys, which json.loads silently merges.
-        is_canonical = canonical(raw) == text.encode()
+        members = _canonical_members(raw)
+        is_canonical = _object(members) == text.encode()
     except (RecursionError, UnicodeEncodeError) as error:
         raise BundleError(f"the document must be in canonical form, RFC 8785 ({error})") from None
     if not is_canonical:
         raise BundleError("the document must be in canonical form, RFC 8785 (it is valid JSON, but not in that form)")
     document = _convert(raw)
-    if (actual := content_id(raw)) != document.id:
+    if (actual := _hashed(members)) != document.id:
         raise BundleError(f"the id must be that of the document, {actual} (got {document.id})")
     return document, raw
 

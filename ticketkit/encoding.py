@@ -127,6 +127,27 @@ class Bitmask:
         """SHA-256 of the stored bytes, mask then values, in hexadecimal."""
         return _digest(self)
 
+    def check(self, name: str) -> None:
+        """Check that mask and values fit the shape and each other.
+
+        Args:
+            name: The tensor's name, for the message.
+
+        Raises:
+            MaskError: If they do not.
+        """
+        found = f"{self.bits.dtype} {list(self.bits.shape)}"
+        if found != (expected := f"uint8 [{mask_bytes(self.size)}]"):
+            raise MaskError(f"{name}.mask must be {expected} for {self.size:,} weights (got {found})")
+        used = self.size % 8
+        if used and int(self.bits[-1]) >> used:
+            raise MaskError(f"padding bits of {name}.mask must be zero (the last byte is 0x{int(self.bits[-1]):02x})")
+        bits_set = int(np.bitwise_count(self.bits).sum(dtype=np.int64))
+        if self.values.shape != (bits_set,):
+            raise MaskError(
+                f"kept count of {name} must equal its mask's {bits_set:,} set bits (values hold {self.values.size:,})"
+            )
+
     def mask(self) -> BoolArray:
         """The mask, a new boolean array of the tensor's shape."""
         flat = np.unpackbits(self.bits, count=self.size, bitorder="little")

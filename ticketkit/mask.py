@@ -22,7 +22,7 @@ class Mask(Mapping[str, BoolArray]):
         arrays: The boolean arrays, True where a weight is kept. An array that can still be written to is copied.
 
     Raises:
-        MaskError: If there is no tensor, or one is not boolean.
+        MaskError: If there is no tensor or no weight, or a tensor is not boolean.
     """
 
     __slots__ = ("_arrays",)
@@ -31,6 +31,8 @@ class Mask(Mapping[str, BoolArray]):
         if not arrays:
             raise MaskError("a mask must cover at least one tensor (got none)")
         self._arrays = {name: _frozen_bool(name, array) for name, array in arrays.items()}
+        if not self.total:
+            raise MaskError(f"a mask must cover at least one weight (got {len(arrays)} empty tensors)")
 
     def __getitem__(self, name: str) -> BoolArray:
         return self._arrays[name]

@@ -13,7 +13,8 @@ from ticketkit._version import __version__
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-Sha256 = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+# The length is given too, since Python's $ also matches before a final line break.
+Sha256 = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$", max_length=71)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class Provenance:
     Attributes:
         method: How its mask was found ("imp").
         level: The IMP level its mask is of; 0 is the dense network.
-        rate: Fraction of the remaining weights pruned at each level, in (0, 1).
+        rate: Fraction of the remaining weights pruned at each level, in [0, 1].
         seed: The run's seed.
         dataset: The data it was found on.
         recipe: The training recipe in full.

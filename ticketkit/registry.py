@@ -48,10 +48,14 @@ class Registry(Mapping[str, T]):
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{self._package}.{module.name}")
+        self._discovered = True  # first, since a module may look something up while it is imported
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        except BaseException:
+            self._discovered = False  # or the next look-up would hide the error behind "must be one of"
+            raise
 
     def __getitem__(self, name: str) -> T:
         self._discover()
@@ -59,9 +63,10 @@ class Registry(Mapping[str, T]):
             return self._values[name]
         except KeyError:
             known = ", ".join(self)
-            near = difflib.get_close_matches(name, list(self), n=1)
+            shown = name[:80]  # it may come from a file, and be of any length
+            near = difflib.get_close_matches(shown, list(self), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise self._error(f"{self._kind} must be one of {known} (got {name!r}){hint}") from None
+            raise self._error(f"{self._kind} must be one of {known} (got {shown!r}){hint}") from None
 
     def __contains__(self, name: object) -> bool:
         self._discover()

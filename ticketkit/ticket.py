@@ -56,8 +56,10 @@ class Ticket:
                 raise MaskError(f"{name} of {self.arch.name} must have shape {tensor.shape} (got {stored.shape})")
             if (stored.dtype == "I64") != (tensor.dtype == "I64"):
                 raise MaskError(f"{name} of {self.arch.name} must be of type {tensor.dtype} (got {stored.dtype})")
-            if isinstance(stored, Bitmask) and not entry.prunable:
-                raise MaskError(f"a mask must cover weights of convolutions and linear layers only (got {name})")
+            if isinstance(stored, Bitmask):
+                if not entry.prunable:
+                    raise MaskError(f"a mask must cover weights of convolutions and linear layers only (got {name})")
+                stored.check(name)
         ordered = {name: self.stored[name] for name in expected}
         if not any(isinstance(stored, Bitmask) for stored in ordered.values()):
             raise MaskError("a ticket must have at least one masked tensor (got none)")

@@ -63,3 +63,17 @@ def test_nothing_near_means_no_hint(things: Registry[int]) -> None:
     with pytest.raises(StretchError, match=r"^thing must be one of alpha, beta \(got 'zzz'\)$"):
         things["zzz"]
     assert things.get("alpha") == 1
+
+
+def test_a_module_that_fails_to_import_is_not_hidden_by_the_next_look_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package = tmp_path / "broken_registry"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "entry.py").write_text("raise RuntimeError('broken entry')")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[int] = Registry("thing", "broken_registry", StretchError)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken entry"):
+            registry["a"]

@@ -18,7 +18,7 @@ from ticketkit.arch import ArchSpec, LayerSpec, TensorSpec
 from ticketkit.bundle.limits import DEFAULT_LIMITS, Limits
 from ticketkit.document import Document, LayerEntry, TensorEntry, parse_document, storage_key
 from ticketkit.encoding import DTYPES, mask_bytes
-from ticketkit.errors import BundleError
+from ticketkit.errors import BundleError, MaskError
 
 METADATA_KEY = "ticketkit"
 _LENGTH_BYTES = 8
@@ -89,6 +89,8 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except BundleError as error:
         raise type(error)(f"{error}: {path}") from None
+    except MaskError as error:
+        raise BundleError(f"{error}: {path}") from None
     except OSError as error:
         raise BundleError(f"a ticket must be a readable file ({error.strerror or error}): {path}") from None
     except SafetensorError as error:

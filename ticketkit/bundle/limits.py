@@ -16,7 +16,7 @@ class Limits:
         dense_bytes: Size of all tensors in their dense form.
     """
 
-    header_bytes: int = 64 * 2**20
+    header_bytes: int = 32 * 2**20
     layers: int = 100_000
     file_bytes: int = 64 * 2**30
     dense_bytes: int = 64 * 2**30

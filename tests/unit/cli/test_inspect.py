@@ -20,7 +20,7 @@ from ticketkit.cli.app import application
 from ticketkit.cli.commands import inspect
 from ticketkit.errors import ArchError, BundleError
 from ticketkit.provenance import LevelResult, Provenance, Results, Weights
-from ticketkit.report import SparsityReport
+from ticketkit.report.sparsity import SparsityReport
 from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket
 
@@ -271,7 +271,7 @@ def test_names_give_way_in_a_network_of_large_layers(path: Path, ticket: Ticket)
 
 
 def test_a_mapping_of_many_units_wraps(make_ticket: MakeTicket, tmp_path: Path) -> None:
-    result = stretch_ticket(make_ticket("resnet26-w2"), "242")
+    result = stretch_ticket(make_ticket("cifar-resnet26-w2"), "242")
     save_ticket(result, tmp_path / "t.st")
     lines = _inspect(tmp_path / "t.st").stdout.splitlines()[1:]
     assert max(map(len, lines)) <= 80

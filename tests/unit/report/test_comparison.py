@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ticketkit.errors import TicketkitError
-from ticketkit.report import ArmResult, Report, Run, verdict
+from ticketkit.report.comparison import ArmResult, Report, Run, verdict
 
 
 def make_report(**accuracies: list[float]) -> Report:

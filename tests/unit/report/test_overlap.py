@@ -9,7 +9,7 @@ import pytest
 
 from ticketkit.errors import ArchError
 from ticketkit.mask import Mask
-from ticketkit.report import compare
+from ticketkit.report.overlap import compare
 from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket
 

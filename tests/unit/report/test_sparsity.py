@@ -14,8 +14,7 @@ import pytest
 
 from ticketkit.bundle import load_ticket, read_header, save_ticket
 from ticketkit.mask import Mask
-from ticketkit.report import SparsityReport
-from ticketkit.report.sparsity import entropy
+from ticketkit.report.sparsity import SparsityReport, entropy
 from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket
 

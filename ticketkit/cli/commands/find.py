@@ -27,6 +27,7 @@ from ticketkit.recipe import load_recipe
 if TYPE_CHECKING:
     from ticketkit.arch import ArchSpec
     from ticketkit.find import LevelReport
+    from ticketkit.provenance import Results
     from ticketkit.ticket import Ticket
     from ticketkit.train import Progress
 
@@ -255,20 +256,26 @@ def _table(reports: list[LevelReport]) -> list[str]:
 
 
 def _closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
-    results = ticket.results
-    lines = []
-    if results is not None:
-        dense = results.levels[0].accuracy
-        rule = f"within {100 * (results.tolerance or 0):g} points of the dense network's {percent(dense)}"
-        if results.winning_level is None:
-            lines.append(f"No level is {rule}.")
-        else:
-            winner = results.levels[results.winning_level]
-            lines.append(f"Level {winner.level} ({percent(1 - winner.density)} sparse) is the last {rule}.")
-    lines.append(f"{out}: {out.stat().st_size:,} bytes, {percent(ticket.sparsity)} sparse, in {elapsed:.0f} s")
-    lines += [f"{ticket.id}", "", f"Next: ticketkit inspect {out}"]
-    deeper = _next_depth(ticket.arch)
-    return [*lines, f"      ticketkit stretch {out} --to {deeper}"]
+    pairs = []
+    if ticket.results is not None:
+        pairs.append(("result", _result_line(ticket.results)))
+    size = f"{out.stat().st_size:,} bytes"
+    pairs += [
+        ("ticket", f"{out}: {percent(ticket.sparsity)} sparse, {size}, found in {elapsed:.0f} s"),
+        ("id", ticket.id),
+        ("next", f"ticketkit inspect {out}"),
+        ("", f"ticketkit stretch {out} --to {_next_depth(ticket.arch)}"),
+    ]
+    return fields(pairs)
+
+
+def _result_line(results: Results) -> str:
+    dense = results.levels[0].accuracy
+    rule = f"within {100 * (results.tolerance or 0):g} points of the dense network's {percent(dense)}"
+    if results.winning_level is None:
+        return f"no level is {rule}"
+    winner = results.levels[results.winning_level]
+    return f"level {winner.level}, {percent(1 - winner.density)} sparse, is the last {rule}"
 
 
 def _next_depth(arch: ArchSpec) -> str:

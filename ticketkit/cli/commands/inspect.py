@@ -12,7 +12,8 @@ from ticketkit.cli.output import MAX_WIDTH, bar, echo, echo_json, fields, percen
 
 if TYPE_CHECKING:
     from ticketkit.provenance import Provenance, Results, Transformation
-    from ticketkit.report import LayerSparsity, Overlap, Sizes, SparsityReport
+    from ticketkit.report.overlap import Overlap
+    from ticketkit.report.sparsity import LayerSparsity, Sizes, SparsityReport
 
 _BAR_WIDTHS = range(4, 13)
 _SHORTEST_NAME = 8
@@ -39,7 +40,8 @@ def command(ticket: Path, *, as_json: bool, no_verify: bool, other: Path | None)
     ticketkit inspect resnet20.st --compare resnet20-seed1.st
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_tensors, load_ticket, read_header
-    from ticketkit.report import SparsityReport, compare
+    from ticketkit.report.overlap import compare
+    from ticketkit.report.sparsity import SparsityReport
 
     header = read_header(ticket)
     loaded = load_tensors(header, verify=not no_verify)
