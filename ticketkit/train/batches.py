@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ticketkit.arch import ArchSpec
+from ticketkit.arch import FAMILIES, ArchSpec
 from ticketkit.data import ImageData
 from ticketkit.encoding import Array
 from ticketkit.errors import ArchError, DataError
@@ -36,13 +36,16 @@ def check_fits(arch: ArchSpec, data: ImageData) -> None:
     """Check that a network takes a data set's images and tells its classes apart.
 
     Raises:
-        ArchError: If it has other input channels or classes.
+        ArchError: If it has other input channels or classes, or takes images of another size.
     """
-    channels, _, _ = data.shape
-    for name, needed, found in (
-        ("in_channels", channels, arch.in_channels),
+    family = FAMILIES[arch.family]
+    needs: list[tuple[str, int | str, int | str]] = [
+        ("in_channels", family.image_channels(data.shape), arch.in_channels),
         ("num_classes", data.num_classes, arch.num_classes),
-    ):
+    ]
+    if (size := family.image_size(arch)) is not None:
+        needs.append(("the image size", f"{data.shape[1]}×{data.shape[2]}", f"{size}×{size}"))
+    for name, needed, found in needs:
         if found != needed:
             raise ArchError(f"{name} of {arch.name} must be {needed}, as in {data.name} (got {found})")
 

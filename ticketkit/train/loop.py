@@ -102,7 +102,7 @@ def train(
     with compute.applied():
         model = instantiate(arch, tensors if saved is None else saved.tensors, compute.device).train()
         flat = FlatParameters(model, mask or {})
-        optimiser = _sgd(flat, recipe)
+        optimiser = sgd(flat, recipe)
         if saved is not None:
             flat.set_momentum(optimiser, saved.momentum)
         while step < recipe.total_steps(per_epoch):
@@ -112,7 +112,7 @@ def train(
                 if step == capture_step:
                     captured = export_tensors(model)
                 optimiser.param_groups[0]["lr"] = learning_rate(recipe, step, per_epoch)
-                losses += _step(model, flat, optimiser, images, labels, recipe, compute)
+                losses += training_step(model, flat, optimiser, images, labels, recipe, compute)
                 step += 1
             # The epoch's one synchronisation with the device.
             loss = float(losses) / (step - begun_at)
@@ -140,7 +140,8 @@ def train(
     )
 
 
-def _sgd(flat: FlatParameters, recipe: Recipe) -> torch.optim.SGD:
+def sgd(flat: FlatParameters, recipe: Recipe) -> torch.optim.SGD:
+    """The recipe's optimiser over the flat buffer: PyTorch's own, one fused update a step."""
     return torch.optim.SGD(
         [flat.values],
         lr=recipe.lr,
@@ -151,7 +152,7 @@ def _sgd(flat: FlatParameters, recipe: Recipe) -> torch.optim.SGD:
     )
 
 
-def _step(
+def training_step(
     model: nn.Module,
     flat: FlatParameters,
     optimiser: torch.optim.SGD,
