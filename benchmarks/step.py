@@ -22,8 +22,9 @@ from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.data import ImageData
 from ticketkit.mask import Mask
 from ticketkit.models import initialise, instantiate
-from ticketkit.prune import CRITERIA, drop_lowest
+from ticketkit.prune import CRITERIA
 from ticketkit.recipe import Recipe
+from ticketkit.selection import drop_lowest
 from ticketkit.torchvision_compat import import_torchvision
 from ticketkit.train import Batches, Compute
 from ticketkit.train.flat import FlatParameters

@@ -24,9 +24,10 @@ from ticketkit.mask import Mask
 from ticketkit.models import initialise
 from ticketkit.models.build import Tensors
 from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Weights
-from ticketkit.prune import CRITERIA, drop_lowest
+from ticketkit.prune import CRITERIA
 from ticketkit.recipe import Recipe
 from ticketkit.run_folder import RunFolder
+from ticketkit.selection import drop_lowest
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute, train
 

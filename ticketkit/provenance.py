@@ -77,6 +77,7 @@ class Transformation:
         mapping: The whole mapping, stage by stage, as ``parse_stage_map`` reads it.
         sparsity_before: Sparsity of the parent, in [0, 1].
         sparsity_after: Sparsity of the result, in [0, 1].
+        settings: What was done beyond moving units, with everything that it depends on; None if nothing was.
     """
 
     kind: Name
@@ -87,6 +88,7 @@ class Transformation:
     mapping: Annotated[str, Meta(max_length=1_000_000)]
     sparsity_before: Fraction
     sparsity_after: Fraction
+    settings: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

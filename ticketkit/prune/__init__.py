@@ -1,6 +1,5 @@
-"""Pruning: a criterion scores the weights, and the lowest scores go."""
+"""Pruning criteria, one module each: what scores the weights. ``ticketkit.selection`` makes a mask of the scores."""
 
 from ticketkit.prune.criterion import CRITERIA, Criterion
-from ticketkit.prune.select import drop_lowest
 
-__all__ = ["CRITERIA", "Criterion", "drop_lowest"]
+__all__ = ["CRITERIA", "Criterion"]

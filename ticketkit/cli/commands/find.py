@@ -264,8 +264,9 @@ def _closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
         ("ticket", f"{out}: {percent(ticket.sparsity)} sparse, {size}, found in {elapsed:.0f} s"),
         ("id", ticket.id),
         ("next", f"ticketkit inspect {out}"),
-        ("", f"ticketkit stretch {out} --to {_next_depth(ticket.arch)}"),
     ]
+    if other := _other_depth(ticket.arch):
+        pairs.append(("", f"ticketkit stretch {out} --to {other}"))
     return fields(pairs)
 
 
@@ -278,14 +279,22 @@ def _result_line(results: Results) -> str:
     return f"level {winner.level}, {percent(1 - winner.density)} sparse, is the last {rule}"
 
 
-def _next_depth(arch: ArchSpec) -> str:
-    from dataclasses import replace
-
+def _other_depth(arch: ArchSpec) -> str | None:
+    """A network to stretch to: the next one at least half as deep again, else the deepest other; None without any."""
     from ticketkit.arch import FAMILIES
+    from ticketkit.errors import TicketkitError
+    from ticketkit.stretch import plan_stretch, resolve_target
 
-    family = FAMILIES[arch.family]
-    depth = next(depth for depth in range(arch.depth + arch.depth // 2, 10 * arch.depth) if family.has_depth(depth))
-    return replace(arch, depth=depth).short_name
+    deeper = arch.depth + max(arch.depth // 2, 1)
+    for depth in (*range(deeper, 10 * arch.depth), *range(deeper - 1, 0, -1)):
+        if depth != arch.depth and FAMILIES[arch.family].has_depth(depth):
+            try:
+                target = resolve_target(arch, str(depth))
+                plan_stretch(arch, target)
+            except TicketkitError:
+                continue  # another design, or a stage that has nothing to replicate
+            return target.short_name
+    return None
 
 
 def _as_json(ticket: Ticket, out: Path, reports: list[LevelReport], elapsed: float) -> dict[str, object]:

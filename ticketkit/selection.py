@@ -30,10 +30,21 @@ def drop_lowest(scores: Mapping[str, Array], mask: Mask, fraction: float) -> Mas
     """
     if not 0 <= fraction <= 1:
         raise MaskError(f"the fraction of weights to prune must be in [0, 1] (got {fraction})")
+    return drop_count(scores, mask, round(fraction * mask.kept))
+
+
+def drop_count(scores: Mapping[str, Array], mask: Mask, count: int) -> Mask:
+    """Prune a number of the remaining weights; see :func:`drop_lowest`.
+
+    Raises:
+        MaskError: If fewer weights remain, or a score of a remaining weight is not a number.
+    """
+    if not 0 <= count <= mask.kept:
+        raise MaskError(f"the number of weights to prune must be from 0 to the {mask.kept:,} kept (got {count:,})")
     remaining = np.concatenate([scores[name][kept] for name, kept in mask.items()])
     if np.isnan(remaining).any():
         raise MaskError(f"scores must be numbers (got {int(np.isnan(remaining).sum()):,} NaN)")
-    dropped = np.argsort(remaining, kind="stable")[: round(fraction * remaining.size)]
+    dropped = np.argsort(remaining, kind="stable")[:count]
     survives = np.ones(remaining.size, dtype=np.bool_)
     survives[dropped] = False
     arrays = {}

@@ -3,7 +3,8 @@ import pytest
 
 from ticketkit.errors import MaskError
 from ticketkit.mask import Mask
-from ticketkit.prune import CRITERIA, drop_lowest
+from ticketkit.prune import CRITERIA
+from ticketkit.selection import drop_lowest
 
 
 def full(*sizes: int) -> Mask:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ticketkit.mask import Mask
-from ticketkit.prune import drop_lowest
+from ticketkit.selection import drop_lowest
 
 # Few distinct scores, so that ties are the rule.
 arrays = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=20), min_size=1, max_size=4)

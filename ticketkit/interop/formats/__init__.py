@@ -1,0 +1,1 @@
+"""The formats, one module each; the registry finds them by themselves."""
