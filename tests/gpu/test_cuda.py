@@ -8,8 +8,8 @@ from ticketkit.arch import parse_arch
 from ticketkit.data import ImageData
 from ticketkit.find import find_ticket
 from ticketkit.models import initialise
-from ticketkit.stretch import stretch_ticket
 from ticketkit.recipe import Recipe
+from ticketkit.stretch import stretch_ticket
 from ticketkit.train import Batches, Compute, choose_compute, train
 from ticketkit.verify import verify_ticket
 

@@ -45,7 +45,7 @@ def test_every_target_tensor_is_the_source_tensor_of_the_mapping(
     make_ticket: MakeTicket, mapped: tuple[int, int, tuple[tuple[int, ...], ...]], seed: int
 ) -> None:
     source_units, target_units, stages = mapped
-    source = make_ticket(f"resnet{6 * source_units + 2}-w2", seed=seed)
+    source = make_ticket(f"cifar-resnet{6 * source_units + 2}-w2", seed=seed)
     result = stretch_ticket(source, str(6 * target_units + 2), mapping=StageMap(stages))
     # Exactly once: the names are those of the network, no more and no fewer, and each has its own source's bits.
     assert list(result.stored) == [entry.name for entry in result.arch.state()]
@@ -63,7 +63,7 @@ def test_kept_counts_and_sparsity_add_up(
     make_ticket: MakeTicket, mapped: tuple[int, int, tuple[tuple[int, ...], ...]], seed: int
 ) -> None:
     source_units, target_units, stages = mapped
-    source = make_ticket(f"resnet{6 * source_units + 2}-w2", seed=seed, density=0.2)
+    source = make_ticket(f"cifar-resnet{6 * source_units + 2}-w2", seed=seed, density=0.2)
     result = stretch_ticket(source, str(6 * target_units + 2), mapping=StageMap(stages))
     origins = [_origin(name, source_units, target_units, stages) for name in result.mask]
     kept = sum(int(source.mask[origin].sum()) for origin in origins)
@@ -75,13 +75,13 @@ def test_kept_counts_and_sparsity_add_up(
 
 @given(units=counts, order=orders, seed=seeds)
 def test_the_same_depth_is_the_identity(make_ticket: MakeTicket, units: int, order: str, seed: int) -> None:
-    source = make_ticket(f"resnet{6 * units + 2}-w2", seed=seed)
+    source = make_ticket(f"cifar-resnet{6 * units + 2}-w2", seed=seed)
     assert same_values(stretch_ticket(source, source.arch, order=order), source)
 
 
 @given(units=st.integers(2, 5), more=st.integers(1, 6), seed=seeds)
 def test_append_then_squeeze_gives_the_source_back(make_ticket: MakeTicket, units: int, more: int, seed: int) -> None:
-    source = make_ticket(f"resnet{6 * units + 2}-w2", seed=seed)
+    source = make_ticket(f"cifar-resnet{6 * units + 2}-w2", seed=seed)
     deep = stretch_ticket(source, str(6 * (units + more) + 2), order="append")
     assert not same_values(deep, source)
     assert same_values(stretch_ticket(deep, source.arch), source)
@@ -91,7 +91,7 @@ def test_append_then_squeeze_gives_the_source_back(make_ticket: MakeTicket, unit
 def test_interpolate_evenly_then_alternate_gives_the_source_back(
     make_ticket: MakeTicket, units: int, copies: int, seed: int
 ) -> None:
-    source = make_ticket(f"resnet{6 * units + 2}-w2", seed=seed)
+    source = make_ticket(f"cifar-resnet{6 * units + 2}-w2", seed=seed)
     deep_units = 1 + (units - 1) * (1 + copies)
     deep = stretch_ticket(source, str(6 * deep_units + 2), order="interpolate")
     assert same_values(stretch_ticket(deep, source.arch, order="alternate"), source)
@@ -117,6 +117,7 @@ def test_a_mapping_is_read_back_from_its_string(stages: tuple[tuple[int, ...], .
 
 @given(units=st.integers(2, 5), target=counts, order=orders)
 def test_overall_sparsity_lies_between_the_layers(make_ticket: MakeTicket, units: int, target: int, order: str) -> None:
-    result = stretch_ticket(make_ticket(f"resnet{6 * units + 2}-w2", density=0.25), str(6 * target + 2), order=order)
+    source = make_ticket(f"cifar-resnet{6 * units + 2}-w2", density=0.25)
+    result = stretch_ticket(source, str(6 * target + 2), order=order)
     densities = [Fraction(int(array.sum()), array.size) for array in result.mask.values()]
     assert min(densities) <= Fraction(result.kept, result.total) <= max(densities)

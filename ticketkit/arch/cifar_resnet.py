@@ -51,7 +51,9 @@ FAMILIES.register(
         short="resnet",
         default_width=16,
         prunes_head=True,
+        residual=True,
         variants=("", "pad"),
+        examples=("resnet20", "resnet14-w4-pad"),
         has_depth=lambda depth: depth >= 8 and depth % 6 == 2,  # noqa: PLR2004 - 6n + 2
         depths="6n + 2, from 8",
         layers=layers,

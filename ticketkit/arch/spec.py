@@ -10,8 +10,13 @@ from typing import Literal, NamedTuple
 
 from ticketkit.errors import ArchError
 
-Kind = Literal["conv2d", "linear", "batch_norm"]
-"""What a layer computes. Only the weights of ``conv2d`` and ``linear`` can be pruned."""
+Kind = Literal["conv2d", "linear", "batch_norm", "layer_norm", "attention", "embedding"]
+"""What a layer computes.
+
+``attention`` is the joint projection of multi-head attention to queries, keys and values; what its heads give is
+projected back by a ``linear`` layer of its own. ``embedding`` is a learnt constant, such as a position's. The files
+hold these names, so they stay.
+"""
 
 Role = Literal["stem", "entry", "unit", "fixed", "head"]
 """Where a layer stands: ``unit`` layers may be replicated or dropped, all others are copied one to one.
@@ -20,7 +25,8 @@ Role = Literal["stem", "entry", "unit", "fixed", "head"]
 down-samples), ``fixed`` is anything else that has one place.
 """
 
-PRUNABLE_KINDS: frozenset[str] = frozenset({"conv2d", "linear"})
+PRUNABLE: dict[str, str] = {"conv2d": "weight", "linear": "weight", "attention": "in_proj_weight"}
+"""The tensor that a mask may cover in a layer of each kind; the other kinds have none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,7 @@ class LayerSpec:
     @property
     def prunable(self) -> str | None:
         """Name of the tensor that a mask may cover, or None."""
-        return "weight" if self.kind in PRUNABLE_KINDS else None
+        return PRUNABLE.get(self.kind)
 
     def tensor_name(self, tensor: TensorSpec) -> str:
         """Name of one of its tensors in the model's ``state_dict`` ("blocks.0.conv1.weight")."""
@@ -97,9 +103,9 @@ class ArchSpec:
     Attributes:
         family: The family's name ("cifar-resnet").
         depth: Its depth, as the family counts it (20 for ResNet-20).
-        width: Channels of the first stage.
+        width: Channels of the first stage; features of a layer in a network without channels.
         num_classes: Outputs.
-        in_channels: Channels of the input images.
+        in_channels: Channels of the input images; the number of input features of an MLP.
         variant: The family's own switches, as they stand in the name ("pad"); empty for the plain network.
 
     Raises:
@@ -119,27 +125,26 @@ class ArchSpec:
         for name, limit in LIMITS.items():
             number = getattr(self, name)
             if not 1 <= number <= limit:
-                raise ArchError(f"{name} of a {self.family} must be from 1 to {limit:,} (got {number:,})")
+                raise ArchError(f"{name} of {with_article(self.family)} must be from 1 to {limit:,} (got {number:,})")
         FAMILIES[self.family].check(self)
 
     @property
     def name(self) -> str:
-        """Its full name, which ``parse_arch`` reads back ("cifar-resnet20-w8")."""
-        return self.family + self._suffix
+        """Its full name, which ``parse_arch`` reads back ("cifar-resnet20-w8"); equal networks have equal names."""
+        from ticketkit.arch.family import FAMILIES
+
+        return self.family + FAMILIES[self.family].write(self)
 
     @property
     def short_name(self) -> str:
-        """The name people type ("resnet20-w8")."""
+        """The name people type ("resnet20-w8"), which ``parse_arch`` reads back too.
+
+        It is the full one where the short one means another family's network: ResNet-50 is ImageNet's.
+        """
         from ticketkit.arch.family import FAMILIES
 
-        return FAMILIES[self.family].short + self._suffix
-
-    @property
-    def _suffix(self) -> str:
-        from ticketkit.arch.family import FAMILIES
-
-        width = "" if self.width == FAMILIES[self.family].default_width else f"-w{self.width}"
-        return f"{self.depth}{width}" + (f"-{self.variant}" if self.variant else "")
+        family = FAMILIES[self.family]
+        return family.label(self.depth) + family.write(self)
 
     def layers(self) -> tuple[LayerSpec, ...]:
         """Its layers in execution order."""
@@ -159,6 +164,15 @@ class ArchSpec:
             if layer.stage is not None and layer.unit is not None:
                 lengths[layer.stage] = max(lengths.get(layer.stage, 0), layer.unit + 1)
         return tuple(lengths[stage] for stage in sorted(lengths))
+
+    @property
+    def entries(self) -> tuple[bool, ...]:
+        """Whether each elastic stage begins with an entry: a first unit that never moves.
+
+        Where it does not, as in a run of equal layers behind a fixed one, the first unit is like the others.
+        """
+        begins = {layer.stage: layer.role == "entry" for layer in self.layers() if layer.unit == 0}
+        return tuple(begins[stage] for stage in range(len(self.stages)))
 
     @property
     def parameters(self) -> int:
@@ -181,6 +195,11 @@ class ArchSpec:
 
 LIMITS = {"depth": 10_000, "width": 100_000, "num_classes": 1_000_000, "in_channels": 1_000_000}
 """The largest networks that can be named; a guard against absurd files, far above any real one."""
+
+
+def with_article(name: str) -> str:
+    """A family's name with its article, for messages; an MLP is spelled out, letter by letter."""
+    return f"an {name}" if name.startswith(("a", "e", "i", "o", "mlp")) else f"a {name}"
 
 
 @lru_cache(maxsize=64)
@@ -220,6 +239,24 @@ class LayerList:
         ]
         counter = TensorSpec(name="num_batches_tracked", shape=(), dtype="I64", trainable=False)
         self._add(name, "batch_norm", (*learnt, *running, counter))
+
+    def layer_norm(self, name: str, width: int) -> None:
+        """Add a layer normalisation over the last dimension."""
+        self._add(name, "layer_norm", _weight_and_bias((width,), bias=True))
+
+    def attention(self, name: str, width: int) -> None:
+        """Add multi-head attention over ``width`` features: its input projection, then its output projection."""
+        projections = 3  # queries, keys and values
+        tensors = (
+            TensorSpec(name="in_proj_weight", shape=(projections * width, width)),
+            TensorSpec(name="in_proj_bias", shape=(projections * width,)),
+        )
+        self._add(name, "attention", tensors)
+        self.linear(f"{name}.out_proj", width, width)
+
+    def embedding(self, name: str, tensor: str, shape: tuple[int, ...]) -> None:
+        """Add a learnt constant."""
+        self._add(name, "embedding", (TensorSpec(name=tensor, shape=shape),))
 
     def _add(self, name: str, kind: Kind, tensors: tuple[TensorSpec, ...]) -> None:
         self.layers.append(

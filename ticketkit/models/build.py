@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +19,14 @@ from ticketkit.ticket import Ticket
 MODELS: Registry[Callable[[ArchSpec], nn.Module]] = Registry("model family", "ticketkit.models", ArchError)
 
 Tensors = Mapping[str, Array]
+
+
+@runtime_checkable
+class DrawsItsWeights(Protocol):
+    """A network whose initial weights are not drawn as the authors' code draws those of convolutional networks."""
+
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Draw every parameter in place, from this generator alone."""
 
 
 def build_model(arch: ArchSpec) -> nn.Module:
@@ -65,15 +74,19 @@ def load_model(ticket: Ticket) -> tuple[nn.Module, dict[str, torch.Tensor]]:
 def initialise(arch: ArchSpec, seed: int) -> dict[str, Array]:
     """Draw a network's initial weights, as the authors' code does.
 
-    Convolution and linear weights are Kaiming normal, the biases of linear layers PyTorch's default (uniform within
-    1/√fan-in); normalisation weights are uniform in [0, 1], their biases 0 (open_lth, ``models/initializers.py`` and
-    ``models/bn_initializers.py``). The draw depends on the seed and the order of the network's tensors alone.
+    Convolution and linear weights are Kaiming normal, their biases PyTorch's default (uniform within 1/√fan-in);
+    normalisation weights are uniform in [0, 1], their biases 0 (open_lth, ``models/initializers.py`` and
+    ``models/bn_initializers.py``). A network with rules of its own, a transformer, draws its weights itself. The draw
+    depends on the seed and the order of the network's tensors alone.
     """
     with torch.device("meta"):
         model = build_model(arch)
     model.to_empty(device="cpu")
     generator = torch.Generator().manual_seed(derive_seed(seed, "initialisation"))
     with torch.no_grad():
+        if isinstance(model, DrawsItsWeights):
+            model.draw_weights(generator)
+            return export_tensors(model)
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, generator=generator)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ticketkit.arch import ArchSpec, LayerSpec
 from ticketkit.encoding import Bitmask, Stored
 from ticketkit.errors import StretchError
 from ticketkit.provenance import Tool, Transformation
+from ticketkit.stretch.adjust import Adjustments, fresh_layer
 from ticketkit.stretch.plan import EXPLICIT, orders_used, plan_stretch, resolve_target
 from ticketkit.stretch.policy import DEFAULT_STRETCH
 from ticketkit.stretch.stage_map import StageMap, parse_stage_map
@@ -49,6 +51,9 @@ def stretch_ticket(
     units: Sequence[int] | None = None,
     drop: Sequence[int] | None = None,
     mapping: StageMap | str | None = None,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    adjustments: Adjustments | None = None,
 ) -> Ticket:
     """Turn a ticket into one of another depth, deeper or shallower, without training.
 
@@ -63,11 +68,15 @@ def stretch_ticket(
         units: The units that may be replicated; see :func:`plan_stretch`.
         drop: The units to leave out; see :func:`plan_stretch`.
         mapping: The mapping itself, instead of ``order``, ``units`` and ``drop``.
+        num_classes: Outputs of the target, if they are to differ: the output layer is made anew.
+        in_channels: Input channels of the target, if they are to differ: the input layer is made anew.
+        adjustments: What else to do; nothing if None.
 
     Raises:
         ArchError: If there is no such target.
         StretchError: If the mapping does not turn the source into the target; names stage, unit and tensor.
     """
+    adjustments = adjustments or Adjustments()
     target = resolve_target(ticket.arch, to)
     if mapping is None:
         stage_map = plan_stretch(ticket.arch, target, order=order, units=units, drop=drop)
@@ -77,16 +86,23 @@ def stretch_ticket(
             raise StretchError("units and drop must not be given with a mapping (it says all)")
         stage_map = parse_stage_map(mapping) if isinstance(mapping, str) else mapping
         order = EXPLICIT
-    stored = _move(ticket.arch, target, stage_map, ticket.stored)
+    target = replace(
+        target, num_classes=num_classes or target.num_classes, in_channels=in_channels or target.in_channels
+    )
+    stages = stage_map.for_stages(len(target.stages))
+    moved = _move(ticket.arch, target, stage_map, ticket.stored, seed=adjustments.seed)
+    stored = adjustments.applied_to(target, moved, stages)
+    settings = _other_ends(ticket.arch, target, adjustments.seed) | adjustments.settings()
     transformation = Transformation(
         kind="stretch",
         parent=ticket.id,
         source=ticket.arch.name,
         target=target.name,
         order=order,
-        mapping=str(StageMap(stage_map.for_stages(len(target.stages)))),
+        mapping=str(StageMap(stages)),
         sparsity_before=ticket.sparsity,
         sparsity_after=_sparsity(stored),
+        settings=settings or None,
     )
     provenance = replace(
         ticket.provenance,
@@ -98,27 +114,44 @@ def stretch_ticket(
     return Ticket(arch=target, stored=stored, weights=ticket.weights, provenance=provenance)
 
 
-def explain_plan(ticket: Ticket, target: ArchSpec, stage_map: StageMap) -> tuple[StagePlan, ...]:
-    """Say what a mapping does to each stage, without doing it.
+def explain_plan(source: Ticket, result: Ticket) -> tuple[StagePlan, ...]:
+    """Say stage by stage what a stretch did.
 
-    Raises:
-        StretchError: If the mapping does not turn the source into the target.
+    Args:
+        source: The ticket that was stretched.
+        result: What :func:`stretch_ticket` made of it.
     """
-    stored = _move(ticket.arch, target, stage_map, ticket.stored)
+    stage_map = parse_stage_map(result.provenance.transformations[-1].mapping)
     return tuple(
         StagePlan(
             stage=stage,
-            source_units=ticket.arch.stages[stage],
+            source_units=source.arch.stages[stage],
             sources=sources,
-            sparsity_before=_stage_sparsity(ticket.arch, ticket.stored, stage),
-            sparsity_after=_stage_sparsity(target, stored, stage),
+            sparsity_before=_stage_sparsity(source, stage),
+            sparsity_after=_stage_sparsity(result, stage),
         )
-        for stage, sources in enumerate(stage_map.for_stages(len(target.stages)))
+        for stage, sources in enumerate(stage_map.for_stages(len(result.arch.stages)))
     )
 
 
-def _move(source: ArchSpec, target: ArchSpec, stage_map: StageMap, stored: Mapping[str, Stored]) -> dict[str, Stored]:
-    """Give every target tensor the source tensor that the mapping names for it."""
+def _other_ends(source: ArchSpec, target: ArchSpec, seed: int) -> dict[str, Any]:
+    """What provenance records of an input or output layer that was made anew; empty if none was."""
+    ends = {
+        name: getattr(target, name)
+        for name in ("num_classes", "in_channels")
+        if getattr(target, name) != getattr(source, name)
+    }
+    return {**ends, "seed": seed} if ends else {}
+
+
+def _move(
+    source: ArchSpec, target: ArchSpec, stage_map: StageMap, stored: Mapping[str, Stored], *, seed: int
+) -> dict[str, Stored]:
+    """Give every target tensor the source tensor that the mapping names for it.
+
+    Where target and source differ in classes or input channels, the layer that has them is made anew.
+    """
+    other_ends = bool(_other_ends(source, target, seed))
     stages = stage_map.for_stages(len(target.stages))
     _check_stages(source, target, stages)
     source_layers = _by_place(source)
@@ -133,6 +166,9 @@ def _move(source: ArchSpec, target: ArchSpec, stage_map: StageMap, stored: Mappi
                 f"(its source, {_named(origin)}, has {len(source_group)})"
             )
         for from_layer, to_layer in zip(source_group, target_group, strict=True):
+            if other_ends and to_layer.role != "unit" and _shapes(from_layer) != _shapes(to_layer):
+                result.update(fresh_layer(to_layer, from_layer, stored, seed))
+                continue
             _check_layer(from_layer, to_layer, place, origin)
             for from_tensor, to_tensor in zip(from_layer.tensors, to_layer.tensors, strict=True):
                 result[to_layer.tensor_name(to_tensor)] = stored[from_layer.tensor_name(from_tensor)]
@@ -152,7 +188,7 @@ def _check_stages(source: ArchSpec, target: ArchSpec, stages: tuple[tuple[int, .
                     f"stage {stage}: unit {unit} must come from one of the {source.stages[stage]} units of "
                     f"{source.name} (got {origin})"
                 )
-            if (unit == 0) != (origin == 0):
+            if target.entries[stage] and (unit == 0) != (origin == 0):
                 raise StretchError(
                     f"stage {stage}: the first unit never moves, so 0 must map to 0 alone (got {origin}:{unit})"
                 )
@@ -169,6 +205,10 @@ def _check_layer(source: LayerSpec, target: LayerSpec, place: Place, origin: Pla
                 f"{target.tensor_name(to_tensor)} ({_named(place)}) must have shape {to_tensor.shape} "
                 f"(got {from_tensor.shape} of {source.tensor_name(from_tensor)}, {_named(origin)})"
             )
+
+
+def _shapes(layer: LayerSpec) -> list[tuple[int, ...]]:
+    return [tensor.shape for tensor in layer.tensors]
 
 
 def _by_place(arch: ArchSpec) -> dict[Place, list[LayerSpec]]:
@@ -188,5 +228,6 @@ def _sparsity(stored: Mapping[str, Stored]) -> float:
     return 1 - sum(tensor.kept for tensor in masked) / sum(tensor.size for tensor in masked)
 
 
-def _stage_sparsity(arch: ArchSpec, stored: Mapping[str, Stored], stage: int) -> float:
-    return _sparsity({entry.name: stored[entry.name] for entry in arch.state() if entry.layer.stage == stage})
+def _stage_sparsity(ticket: Ticket, stage: int) -> float:
+    names = [entry.name for entry in ticket.arch.state() if entry.layer.stage == stage]
+    return _sparsity({name: ticket.stored[name] for name in names})

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ticketkit.arch import ArchSpec, parse_arch
+from ticketkit.arch import FAMILIES, ArchSpec, parse_arch
 from ticketkit.errors import StretchError
 from ticketkit.stretch.policy import DEFAULT_SQUEEZE, DEFAULT_STRETCH, POLICIES, Units
 from ticketkit.stretch.stage_map import StageMap
@@ -28,19 +28,34 @@ def resolve_target(source: ArchSpec, to: str | ArchSpec) -> ArchSpec:
         target = replace(source, depth=int(to))
     else:
         target = _named_target(source, to)
-    if replace(target, depth=source.depth) != source:
+    if _invariant(target) != _invariant(source):
         raise StretchError(
             f"a target must differ from its source {source.name} in depth alone (got {target.name}, "
-            f"{target.num_classes} classes, {target.in_channels} input channels)"
+            f"{target.num_classes} classes, {target.in_channels} input channels{_other_design(source, target)})"
         )
     return target
 
 
+def _invariant(arch: ArchSpec) -> tuple[object, ...]:
+    """What a ticket's network keeps whatever its depth becomes."""
+    return arch.family, arch.width, arch.num_classes, arch.in_channels, FAMILIES[arch.family].design(arch)
+
+
+def _other_design(source: ArchSpec, target: ArchSpec) -> str:
+    found, needed = FAMILIES[target.family].design(target), FAMILIES[source.family].design(source)
+    known = found and needed and target.family == source.family and found != needed
+    return f", {found} instead of {needed}" if known else ""
+
+
 def _named_target(source: ArchSpec, name: str) -> ArchSpec:
-    target = parse_arch(
-        name, default_width=source.width, num_classes=source.num_classes, in_channels=source.in_channels
+    return parse_arch(
+        name,
+        default_width=source.width,
+        default_variant=source.variant,
+        num_classes=source.num_classes,
+        in_channels=source.in_channels,
+        within=source.family,
     )
-    return replace(target, variant=target.variant or source.variant)
 
 
 def plan_stretch(
@@ -54,7 +69,7 @@ def plan_stretch(
     """Choose which source unit each target unit comes from.
 
     A stage that grows follows ``order``; one that shrinks keeps its early units, unless ``order`` names a way to
-    squeeze or ``drop`` says which units go. A stage's first unit stays first.
+    squeeze or ``drop`` says which units go. A stage's entry, where it has one, stays first.
 
     Args:
         source: The network there is a ticket of.
@@ -77,8 +92,8 @@ def plan_stretch(
     if drop is not None and not shrinks:
         raise StretchError(f"units to drop must go with a stage that shrinks (got {source.name} to {target.name})")
     stages = tuple(
-        _plan_stage(stage, found, wanted, order, units, drop)
-        for stage, (found, wanted) in enumerate(zip(source.stages, target.stages, strict=True))
+        _plan_stage(stage, (0,) if entry else (), found, wanted, order, units, drop)
+        for stage, (entry, found, wanted) in enumerate(zip(source.entries, source.stages, target.stages, strict=True))
     )
     return StageMap(stages)
 
@@ -101,24 +116,31 @@ def orders_used(
 
 
 def _plan_stage(
-    stage: int, found: int, wanted: int, order: str, units: Sequence[int] | None, drop: Sequence[int] | None
+    stage: int,
+    first: Units,
+    found: int,
+    wanted: int,
+    order: str,
+    units: Sequence[int] | None,
+    drop: Sequence[int] | None,
 ) -> Units:
-    elastic = tuple(range(1, found))
+    """Plan one stage; ``first`` holds its entry, which stays where it is, or nothing if all its units are alike."""
+    elastic = tuple(range(len(first), found))
     policy = POLICIES[order]
     if wanted < found:
         if drop is not None:
-            return (0, *_without(stage, elastic, drop, wanted - 1))
+            return (*first, *_without(stage, elastic, drop, wanted - len(first)))
         shrink = policy if policy.direction == "squeeze" else POLICIES[DEFAULT_SQUEEZE]
-        return (0, *shrink.arrange(elastic, elastic, wanted - 1))
+        return (*first, *shrink.arrange(elastic, elastic, wanted - len(first)))
     if wanted == found:
-        return (0, *elastic)
+        return (*first, *elastic)
     replicated = elastic if units is None else _chosen(stage, elastic, units, "replicated")
     if not replicated:
         raise StretchError(
             f"stage {stage}: there must be a unit to replicate (the source has its first unit alone, which never moves)"
         )
     grow = policy if policy.direction == "stretch" else POLICIES[DEFAULT_STRETCH]
-    return (0, *grow.arrange(elastic, replicated, wanted - 1))
+    return (*first, *grow.arrange(elastic, replicated, wanted - len(first)))
 
 
 def _without(stage: int, elastic: Units, drop: Sequence[int], count: int) -> Units:

@@ -20,8 +20,8 @@ class Policy:
         direction: Whether it makes a stage longer or shorter.
         summary: What it does, in one line with an example.
         arrange: Takes the source's elastic units in order, those of them that may be replicated (for ``squeeze``: all),
-            and the number of elastic units wanted; gives the source of each, in order. The stage's first unit is not
-            among them: it never moves.
+            and the number of elastic units wanted; gives the source of each, in order. A stage's entry is not among
+            them: it never moves.
     """
 
     direction: Literal["stretch", "squeeze"]

@@ -31,7 +31,7 @@ def test_prunable_weights_of_resnet20_by_hand() -> None:
 
 @pytest.mark.parametrize("depth", range(8, 120, 6))
 def test_depth_counts_the_layers_on_the_longest_path(depth: int) -> None:
-    arch = parse_arch(f"resnet{depth}-w2-pad")
+    arch = parse_arch(f"cifar-resnet{depth}-w2-pad")
     assert len(arch.prunable_names()) == depth
     assert arch.stages == ((depth - 2) // 6,) * 3
 
@@ -56,7 +56,7 @@ def test_the_output_layer_is_pruned_as_in_the_authors_code() -> None:
 
 @pytest.mark.parametrize(
     ("depth", "nearest"),
-    [(57, "resnet56 or resnet62"), (21, "resnet20 or resnet26"), (2, "resnet8"), (7, "resnet8")],
+    [(57, "resnet56 or resnet62"), (21, "resnet20 or cifar-resnet26"), (2, "resnet8"), (7, "resnet8")],
 )
 def test_a_depth_between_names_its_neighbours(depth: int, nearest: str) -> None:
     message = rf"^the depth of a cifar-resnet must be 6n \+ 2, from 8 \(got resnet{depth}; nearest: {nearest}\)$"

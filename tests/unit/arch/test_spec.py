@@ -9,12 +9,7 @@ import pytest
 from ticketkit.arch import FAMILIES, ArchSpec, LayerList, parse_arch
 from ticketkit.errors import ArchError
 
-ALL = [
-    parse_arch(f"{family.name}{depth}-w3" + (f"-{variant}" if variant else ""))
-    for family in FAMILIES.values()
-    for depth in [depth for depth in range(1, 80) if family.has_depth(depth)][:4]
-    for variant in family.variants
-]
+ALL = [parse_arch(name) for family in FAMILIES.values() for name in family.examples]
 
 
 @pytest.mark.parametrize("arch", ALL, ids=lambda arch: arch.name)
@@ -25,9 +20,13 @@ def test_layers_are_numbered_named_once_and_placed(arch: ArchSpec) -> None:
     for layer in layers:
         assert (layer.stage is None) == (layer.unit is None)
         assert (layer.role in {"entry", "unit"}) == (layer.stage is not None)
-        assert (layer.role == "entry") == (layer.unit == 0)
-    assert [layer for layer in layers if layer.role == "stem"]
-    assert [layer for layer in layers if layer.role == "head"]
+        if layer.stage is not None:
+            assert (layer.role == "entry") == (layer.unit == 0 and arch.entries[layer.stage])
+    # The input layer is the first with weights: a stem, or the entry of the first stage.
+    assert layers[0].prunable
+    assert layers[0].role == "stem" or (layers[0].role, layers[0].stage) == ("entry", 0)
+    assert [layer.role for layer in layers].count("head") == 1
+    assert layers[-1].role == "head"
 
 
 @pytest.mark.parametrize("arch", ALL, ids=lambda arch: arch.name)
@@ -42,8 +41,8 @@ def test_state_names_are_unique_and_prunable_ones_are_weights(arch: ArchSpec) ->
     state = {entry.name: entry for entry in arch.state()}
     assert len(state) == sum(len(layer.tensors) for layer in arch.layers())
     kinds = {state[name].layer.kind for name in arch.prunable_names()}
-    assert kinds <= {"conv2d", "linear"}
-    assert all(name.endswith(".weight") for name in arch.prunable_names())
+    assert kinds <= {"conv2d", "linear", "attention"}
+    assert all(name.endswith("weight") and len(state[name].tensor.shape) > 1 for name in arch.prunable_names())
     assert all(state[name].tensor.trainable for name in arch.prunable_names())
 
 
@@ -76,7 +75,7 @@ def test_a_spec_is_a_frozen_value() -> None:
 
 @pytest.mark.parametrize("text", ["", "20", "resnet", "20resnet", "resnet20 w8", "resnet20-", "résnet20", "resnet²"])
 def test_what_is_no_name_is_refused(text: str) -> None:
-    with pytest.raises(ArchError, match="an architecture must be a family and a depth, such as resnet20"):
+    with pytest.raises(ArchError, match="an architecture must be a family and a depth, such as resnet"):
         parse_arch(text)
 
 
@@ -111,3 +110,16 @@ def test_a_layer_list_places_what_is_added() -> None:
     assert norm.tensors[-1].size == 1
     assert (linear.index, linear.stage, linear.prunable) == (2, None, "weight")
     assert [tensor.name for tensor in linear.tensors] == ["weight"]
+
+
+def test_a_layer_list_knows_the_layers_of_a_transformer() -> None:
+    net = LayerList()
+    net.layer_norm("ln", 8)
+    net.attention("attention", 8)
+    net.embedding("token", "weight", (1, 1, 8))
+    norm, projection, output, token = net.layers
+    assert [(tensor.name, tensor.shape) for tensor in norm.tensors] == [("weight", (8,)), ("bias", (8,))]
+    assert [tensor.shape for tensor in projection.tensors] == [(24, 8), (24,)]
+    assert (projection.prunable, norm.prunable, token.prunable) == ("in_proj_weight", None, None)
+    assert (output.name, output.kind, output.tensors[0].shape) == ("attention.out_proj", "linear", (8, 8))
+    assert token.tensor_name(token.tensors[0]) == "token.weight"

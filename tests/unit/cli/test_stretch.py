@@ -89,7 +89,7 @@ def test_json_has_stable_keys_and_the_same_facts(source: Ticket) -> None:
     assert [path.name for path in Path().iterdir()] == ["in"]
     done = json.loads(_run("in/r20.st", "--to", "32", "--json").stdout)
     assert done == planned | {"written": True}
-    assert list(done) == ["format", "source", "target", "order", "mapping", "stages", "written"]
+    assert list(done) == ["format", "source", "target", "order", "mapping", "settings", "stages", "written"]
     assert done["format"] == {"name": "ticketkit-stretch", "version": "1.0"}
     side = ["path", "id", "architecture", "kept", "total", "sparsity"]
     assert list(done["source"]) == list(done["target"]) == side

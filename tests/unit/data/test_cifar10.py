@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ticketkit.data import DataRequest, load_data
-from ticketkit.torchvision_compat import import_torchvision
 from ticketkit.errors import DataError
+from ticketkit.torchvision_compat import import_torchvision
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FOLDER = "cifar-10-batches-py"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from ticketkit.data import DataRequest, folder, load_data
-from ticketkit.torchvision_compat import import_torchvision
 from ticketkit.errors import DataError
+from ticketkit.torchvision_compat import import_torchvision
 
 
 def pixels(seed, size=(6, 6), mode="RGB"):

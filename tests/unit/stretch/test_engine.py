@@ -13,7 +13,7 @@ from ticketkit.arch import FAMILIES, ArchSpec, Family, LayerList
 from ticketkit.errors import ArchError, StretchError
 from ticketkit.mask import Mask
 from ticketkit.provenance import LevelResult, Provenance, Results, Weights
-from ticketkit.stretch import StageMap, explain_plan, parse_stage_map, stretch_ticket
+from ticketkit.stretch import StageMap, explain_plan, stretch_ticket
 from ticketkit.ticket import Ticket, same_values
 
 MakeTicket = Callable[..., Ticket]
@@ -136,7 +136,7 @@ def test_each_stage_can_have_its_own_mapping(make_ticket: MakeTicket) -> None:
 
 def test_a_plan_can_be_explained(make_ticket: MakeTicket) -> None:
     source = make_ticket("resnet14-w2", density=0.3)
-    stages = explain_plan(source, replace(source.arch, depth=8), parse_stage_map("0:0"))
+    stages = explain_plan(source, stretch_ticket(source, "8", mapping="0:0"))
     assert [(plan.stage, plan.source_units, plan.sources) for plan in stages] == [
         (0, 2, (0,)),
         (1, 2, (0,)),
@@ -190,7 +190,7 @@ def test_a_mapping_says_all(make_ticket: MakeTicket, arguments: dict[str, list[i
 
 
 def test_a_target_that_does_not_exist_is_refused(make_ticket: MakeTicket) -> None:
-    with pytest.raises(ArchError, match="nearest: resnet20 or resnet26"):
+    with pytest.raises(ArchError, match="nearest: resnet20 or cifar-resnet26"):
         stretch_ticket(make_ticket("resnet14-w2"), "21")
 
 

@@ -16,7 +16,7 @@ SOURCE = parse_arch("resnet20-w8-pad", num_classes=7, in_channels=1)
 
 
 def _plan(source: int, target: int, **arguments: object) -> tuple[int, ...]:
-    stages = plan_stretch(parse_arch(f"resnet{source}"), parse_arch(f"resnet{target}"), **arguments).stages
+    stages = plan_stretch(parse_arch(f"cifar-resnet{source}"), parse_arch(f"cifar-resnet{target}"), **arguments).stages
     assert len(stages) == 3
     assert len(set(stages)) == 1
     return stages[0]

@@ -5,7 +5,7 @@ With ``--json`` they print one document of stable keys:
 - ``format``: ``name`` (``ticketkit-stretch``) and ``version`` (``1.0``);
 - ``source``: ``path``, ``id``, ``architecture``, ``kept``, ``total``, ``sparsity``;
 - ``target``: the same of the result, with the path it takes and the id it has whether or not it is written;
-- ``order``, and ``mapping`` in the grammar of ``--map``;
+- ``order``, and ``mapping`` in the grammar of ``--map``; ``settings``, what was done beyond moving units;
 - ``stages``: each with ``stage``, ``source_units``, ``sources`` (the source unit of each target unit),
   ``sparsity_before`` and ``sparsity_after``;
 - ``written``: false for ``--dry-run``.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -102,6 +102,39 @@ def make_command(name: str, summary: str, example: str) -> click.Command:
                 help="The whole mapping, source:targets: '0:0;1:1,3;2:2,4'; stages joined by | where they differ.",
             ),
             click.Option(
+                ["--num-classes"],
+                type=click.IntRange(min=1),
+                help="Give the target an output layer for so many classes, made anew and dense.",
+            ),
+            click.Option(
+                ["--in-channels"],
+                type=click.IntRange(min=1),
+                help="Give the target an input layer for so many channels, made anew and dense.",
+            ),
+            click.Option(
+                ["--random-copies"],
+                is_flag=True,
+                help="Permute the masks of copies of replicated units: the paper's ablation.",
+            ),
+            click.Option(
+                ["--rescale"],
+                is_flag=True,
+                help="Divide the residual branch of each replicated unit by its number of copies.",
+            ),
+            click.Option(
+                ["--sparsity"],
+                type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                help="Prune the result to exactly this sparsity, the smallest weights first.",
+            ),
+            click.Option(
+                ["--scope"],
+                type=click.Choice(["global", "layer"]),
+                default="global",
+                show_default=True,
+                help="For --sparsity: the smallest of all tensors, or of each by its share.",
+            ),
+            click.Option(["--seed"], type=int, default=0, show_default=True, help="Of everything that is drawn."),
+            click.Option(
                 ["-o", "--out"],
                 type=click.Path(path_type=Path),
                 help="The file to write, or a folder for it.  [default: SOURCE-to-TARGET.st, in this folder]",
@@ -121,13 +154,20 @@ def _run(
     units: tuple[int, ...] | None,
     drop: tuple[int, ...] | None,
     mapping: str | None,
+    num_classes: int | None,
+    in_channels: int | None,
+    random_copies: bool,
+    rescale: bool,
+    sparsity: float | None,
+    scope: Literal["global", "layer"],
+    seed: int,
     out: Path | None,
     force: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     from ticketkit.bundle import load_tensors, read_header, save_ticket
-    from ticketkit.stretch import explain_plan, parse_stage_map, resolve_target, stretch_ticket
+    from ticketkit.stretch import Adjustments, explain_plan, resolve_target, stretch_ticket
     from ticketkit.stretch.policy import DEFAULT_STRETCH
 
     if mapping is not None and (order, units, drop) != (None, None, None):
@@ -142,9 +182,21 @@ def _run(
     if order is not None:
         _check_order(order, header.arch, target, drop)
     source = load_tensors(header)
-    result = stretch_ticket(source, target, order=order or DEFAULT_STRETCH, units=units, drop=drop, mapping=mapping)
+    result = stretch_ticket(
+        source,
+        target,
+        order=order or DEFAULT_STRETCH,
+        units=units,
+        drop=drop,
+        mapping=mapping,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        adjustments=Adjustments(
+            random_copies=random_copies, rescale=rescale, sparsity=sparsity, scope=scope, seed=seed
+        ),
+    )
     done = result.provenance.transformations[-1]
-    stages = explain_plan(source, target, parse_stage_map(done.mapping))
+    stages = explain_plan(source, result)
     if not dry_run:
         save_ticket(result, path, overwrite=force)
     if as_json:
@@ -155,14 +207,18 @@ def _run(
                 "target": _summary(result, path),
                 "order": done.order,
                 "mapping": done.mapping,
+                "settings": dict(done.settings or {}),
                 "stages": [asdict(stage) for stage in stages],
                 "written": not dry_run,
             }
         )
         return
     echo(f"{source.arch.name} to {target.name} ({done.order})", "", *_plan(stages), "")
+    settings = ", ".join(f"{name} {value}" for name, value in (done.settings or {}).items())
     totals = f"{source.kept:,} of {source.total:,} kept before, {result.kept:,} of {result.total:,} after"
     pairs = [("sparsity", f"{percent(done.sparsity_before)} -> {percent(done.sparsity_after)}"), ("", totals)]
+    if settings:
+        pairs.append(("with", settings.replace(" True", "")))
     if not dry_run:
         pairs += [("id", result.id), ("wrote", click.format_filename(path))]
     echo(*fields(pairs))
