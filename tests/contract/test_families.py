@@ -99,11 +99,10 @@ def test_a_forward_pass_gives_logits_and_every_parameter_a_gradient(name: str) -
             assert parameter.grad.any(), key
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+# An MLP's name says what goes in; all others take what they are told.
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if parse_arch(name, in_channels=1).in_channels == 1])
 def test_input_channels_are_the_specs(name: str) -> None:
     arch = parse_arch(name, in_channels=1)
-    if arch.in_channels != 1:
-        pytest.skip("the name says what goes in")
     model = build_model(arch).eval()
     assert model(torch.zeros(2, *image_shape(arch))).shape == (2, arch.num_classes)
 

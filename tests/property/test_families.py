@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -103,6 +104,10 @@ def pairs(draw: st.DrawFn) -> tuple[ArchSpec, ArchSpec]:
     return source, target
 
 
+def _arrays(ticket: Ticket) -> list[np.ndarray]:
+    return [content for stored in ticket.stored.values() for _, content in stored.parts()]
+
+
 def _named(spec: ArchSpec) -> dict[str, object]:
     return {"arch_name": spec.name, "num_classes": spec.num_classes, "in_channels": spec.in_channels}
 
@@ -129,6 +134,8 @@ def test_any_depth_to_any_other(
     assert result.kept == sum(int(mask.sum()) for mask in result.mask.values())
     if source == target:
         assert same_values(result, ticket)
+    for name, array in result.tensors.items():
+        assert not any(np.shares_memory(array, other) for other in (result.tensors[name], *_arrays(ticket)))
 
 
 @given(pair=pairs(), seed=st.integers(0, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -236,3 +237,30 @@ def test_help_lists_every_order_and_option(command: str) -> None:
         assert option in text
     assert f"ticketkit {command} resnet" in text
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_adjustments_are_options_and_are_recorded(source: Ticket) -> None:
+    done = json.loads(
+        _run(
+            "in/r20.st", "--to", "32", "-o", "adjusted.st", "--json", "--rescale", "--random-copies", "--seed", "3",
+            "--sparsity", "0.95", "--scope", "layer", "--num-classes", "7", "--in-channels", "1",
+        ).stdout
+    )  # fmt: skip
+    ticket = load_ticket("adjusted.st")
+    assert (ticket.arch.num_classes, ticket.arch.in_channels) == (7, 1)
+    assert ticket.kept == round(0.05 * ticket.total)
+    assert done["settings"] == ticket.provenance.transformations[-1].settings
+    assert done["settings"] == {
+        "num_classes": 7,
+        "in_channels": 1,
+        "seed": 3,
+        "random_copies": True,
+        "rescale": True,
+        "sparsity": 0.95,
+        "scope": "layer",
+    }
+
+
+def test_adjustments_are_printed(source: Ticket) -> None:
+    shown = _run("in/r20.st", "--to", "32", "--rescale", "--dry-run").stdout
+    assert re.search(r"^with +rescale$", shown, flags=re.MULTILINE)

@@ -120,14 +120,16 @@ def command(
     spec = parse_arch(
         arch, default_width=width, num_classes=setting.data.num_classes, in_channels=setting.data.shape[0]
     )
+    from ticketkit.find import find_ticket
+    from ticketkit.train import check_fits
+
+    check_fits(spec, setting.data)
     count = _level_count(levels, sparsity, rate)
     if keep_levels:
         for level in range(1, count + 1):
             _check_target(level_path(out, level), force=force)
     steps = _total_steps(setting, count)
     echo(*_opening(spec, setting, count, rate, seed), err=as_json)
-    from ticketkit.find import find_ticket
-
     began = time.perf_counter()
     with TrainingProgress(steps) as progress:
         watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=force)
@@ -186,7 +188,7 @@ def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: i
     ]
     if data.name.startswith(DEMONSTRATION):
         pairs.append(("", "embedded, for a first look; the paper's set-up is:"))
-        pairs.append(("", f"--arch {spec.short_name} --dataset cifar10 --recipe paper-cifar"))
+        pairs.append(("", "--dataset cifar10 --recipe paper-cifar"))
     pairs += [
         ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, rewinding to {recipe.rewind}"),
         ("pruning", f"{levels} levels of {percent(rate)} of the remaining weights, to {end} sparsity"),

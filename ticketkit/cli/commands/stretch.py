@@ -222,7 +222,8 @@ def _run(
     if not dry_run:
         pairs += [("id", result.id), ("wrote", click.format_filename(path))]
     echo(*fields(pairs))
-    if not dry_run and any(len(stage.sources) > stage.source_units for stage in stages):
+    normalised = any(layer.kind == "batch_norm" for layer in target.layers())
+    if not dry_run and normalised and any(len(stage.sources) > stage.source_units for stage in stages):
         note = f"note: running statistics are still those of {source.arch.short_name}, until trained or recalibrated"
         click.secho(note, err=True, dim=True)
 
