@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketkit.errors import MaskError
+from ticketkit.fractions import WithFractions
 
 BoolArray = NDArray[np.bool_]
 
 
-class Mask(Mapping[str, BoolArray]):
+class Mask(WithFractions, Mapping[str, BoolArray]):
     """The kept weights of every prunable tensor: ``state_dict`` name → boolean array of the tensor's shape.
 
     Immutable: the arrays are read-only. Its tensors are the *prunable* ones of the ticket it belongs to, so
@@ -62,16 +63,6 @@ class Mask(Mapping[str, BoolArray]):
     def total(self) -> int:
         """Number of prunable weights."""
         return sum(array.size for array in self.values())
-
-    @property
-    def density(self) -> float:
-        """Kept fraction of the prunable weights, in [0, 1]."""
-        return self.kept / self.total
-
-    @property
-    def sparsity(self) -> float:
-        """Pruned fraction of the prunable weights, in [0, 1]."""
-        return 1 - self.density
 
     def applied_to(self, tensors: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """Copy tensors, with zeros where this mask prunes; those it does not cover are passed on as they are."""

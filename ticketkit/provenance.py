@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from ticketkit._version import __version__
+from ticketkit.fractions import WithFractions
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -123,7 +124,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LevelResult:
+class LevelResult(WithFractions):
     """What training one level's subnetwork gave.
 
     Attributes:
@@ -137,11 +138,6 @@ class LevelResult:
     kept: Count
     total: Count
     accuracy: Fraction
-
-    @property
-    def density(self) -> float:
-        """Kept fraction of the prunable weights, in [0, 1]."""
-        return self.kept / self.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,13 @@ from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.document import describe
 from ticketkit.encoding import Array, Bitmask, Dense, Stored
 from ticketkit.errors import MaskError
+from ticketkit.fractions import WithFractions
 from ticketkit.mask import BoolArray, Mask
 from ticketkit.provenance import Provenance, Results, Weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ticket:
+class Ticket(WithFractions):
     """A sparse subnetwork and the weights it starts training from.
 
     It holds its tensors as they are stored, a bit a weight and the kept weights, and decodes on access. Use
@@ -35,7 +36,7 @@ class Ticket:
 
     Raises:
         MaskError: If the tensors are not exactly the network's, in name, shape and type, or one is masked that is
-            not the weight of a convolution or linear layer.
+            not the weight of a convolution, a linear layer or an attention.
     """
 
     arch: ArchSpec
@@ -58,7 +59,9 @@ class Ticket:
                 raise MaskError(f"{name} of {self.arch.name} must be of type {tensor.dtype} (got {stored.dtype})")
             if isinstance(stored, Bitmask):
                 if not entry.prunable:
-                    raise MaskError(f"a mask must cover weights of convolutions and linear layers only (got {name})")
+                    raise MaskError(
+                        f"a mask must cover weights of conv2d, linear and attention layers only (got {name})"
+                    )
                 stored.check(name)
         ordered = {name: self.stored[name] for name in expected}
         if not any(isinstance(stored, Bitmask) for stored in ordered.values()):
@@ -154,16 +157,6 @@ class Ticket:
     def total(self) -> int:
         """Number of prunable weights."""
         return sum(s.size for s in self.stored.values() if isinstance(s, Bitmask))
-
-    @property
-    def density(self) -> float:
-        """Kept fraction of the prunable weights, in [0, 1]."""
-        return self.kept / self.total
-
-    @property
-    def sparsity(self) -> float:
-        """Pruned fraction of the prunable weights, in [0, 1]."""
-        return 1 - self.density
 
     @cached_property
     def document(self) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ import numpy as np
 from ticketkit.arch import ArchSpec, LayerSpec
 from ticketkit.bundle import BundleHeader
 from ticketkit.encoding import Bitmask, Dense, mask_bytes
+from ticketkit.fractions import WithFractions
 from ticketkit.provenance import Provenance, Results, Weights
 from ticketkit.ticket import Ticket
 
@@ -28,7 +29,7 @@ _BITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSparsity:
+class LayerSparsity(WithFractions):
     """One prunable layer.
 
     Attributes:
@@ -57,16 +58,6 @@ class LayerSparsity:
     dead_filters: int
     dead_inputs: int
 
-    @property
-    def density(self) -> float:
-        """Kept fraction of its weights, in [0, 1]."""
-        return self.kept / self.total
-
-    @property
-    def sparsity(self) -> float:
-        """Pruned fraction of its weights, in [0, 1]."""
-        return 1 - self.density
-
     def to_json(self) -> dict[str, Any]:
         """The layer as plain JSON values."""
         values: dict[str, Any] = msgspec.to_builtins(self)
@@ -74,7 +65,7 @@ class LayerSparsity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupSparsity:
+class GroupSparsity(WithFractions):
     """The prunable weights of one stage, or of the layers of one role outside the stages.
 
     Attributes:
@@ -90,16 +81,6 @@ class GroupSparsity:
     units: int | None
     kept: int
     total: int
-
-    @property
-    def density(self) -> float:
-        """Kept fraction of its prunable weights, in [0, 1]."""
-        return self.kept / self.total
-
-    @property
-    def sparsity(self) -> float:
-        """Pruned fraction of its prunable weights, in [0, 1]."""
-        return 1 - self.density
 
     def to_json(self) -> dict[str, Any]:
         """The group as plain JSON values."""
@@ -158,7 +139,7 @@ class Sizes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SparsityReport:
+class SparsityReport(WithFractions):
     """What a ticket holds.
 
     Attributes:
@@ -218,16 +199,6 @@ class SparsityReport:
     def total(self) -> int:
         """Number of prunable weights: the denominator of ``density`` and ``sparsity``."""
         return sum(layer.total for layer in self.layers)
-
-    @property
-    def density(self) -> float:
-        """Kept fraction of the prunable weights, in [0, 1]."""
-        return self.kept / self.total
-
-    @property
-    def sparsity(self) -> float:
-        """Pruned fraction of the prunable weights, in [0, 1]."""
-        return 1 - self.density
 
     @property
     def parameters(self) -> int:
