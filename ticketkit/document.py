@@ -65,7 +65,7 @@ class LayerEntry:
     Attributes:
         index: Its position in execution order, from 0.
         name: Its module's name in the torch model ("blocks.0.conv1").
-        kind: What it computes: ``conv2d``, ``linear`` or ``batch_norm``.
+        kind: What it computes: ``conv2d``, ``linear``, ``batch_norm``, ``layer_norm``, ``attention`` or ``embedding``.
         role: Where it stands: ``stem``, ``entry``, ``unit``, ``fixed`` or ``head``.
         tensors: Its tensors by their names inside the layer ("weight").
         stage: The elastic stage it belongs to, from 0; absent outside the stages.

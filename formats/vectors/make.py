@@ -25,17 +25,20 @@ import rfc8785
 
 from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.bundle import load_ticket, save_ticket
-from ticketkit.encoding import Bitmask
+from ticketkit.encoding import Bitmask, Dense, Stored
 from ticketkit.errors import BundleError
 from ticketkit.mask import Mask
 from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Tool, Weights
-from ticketkit.stretch import stretch_ticket
+from ticketkit.stretch import Adjustments, stretch_ticket
 from ticketkit.ticket import Ticket
 
 KEPT_OF_TEN = 4
 TOOL = Tool(name="ticketkit", version="0.1.0")
 BASE = "resnet8-w1-pad"
-"""The valid vector that the invalid ones differ from."""
+"""The valid vector that nearly all invalid ones differ from."""
+
+ATTENTION_BASE = "vit1-w4-p2-i4"
+SETTINGS_BASE = "stretch-settings"
 
 LIBRARY_SAYS = re.compile(
     r"(must be JSON \(|must be a sound safetensors file \(|with safe numbers \(|family must be one of ).*", re.DOTALL
@@ -101,6 +104,26 @@ def stretched() -> Ticket:
     return replace(ticket, provenance=replace(ticket.provenance, tool=TOOL))
 
 
+def stretched_with_settings() -> Ticket:
+    """A ticket made from another one and changed beyond its units: rescaled, pruned further, with other classes.
+
+    The output layer was drawn; numbers that follow from integers replace it, since numpy may change what it draws.
+    """
+    ticket = stretch_ticket(
+        make_ticket("resnet14-w1-pad", num_classes=4),
+        "resnet20-w1-pad",
+        num_classes=3,
+        adjustments=Adjustments(rescale=True, sparsity=0.75, scope="layer"),
+    )
+    tensors, _ = make_arrays(ticket.arch)
+    kept = np.arange(tensors["fc.weight"].size) < ticket.mask["fc.weight"].sum()
+    head: dict[str, Stored] = {
+        "fc.weight": Bitmask.encode(tensors["fc.weight"], kept.reshape(tensors["fc.weight"].shape)),
+        "fc.bias": Dense(tensors["fc.bias"]),
+    }
+    return replace(ticket, stored={**ticket.stored, **head}, provenance=replace(ticket.provenance, tool=TOOL))
+
+
 def zeros() -> Ticket:
     """Kept weights that are zero, and a negative zero: a mask cannot be guessed from the weights."""
     tensors, masks = make_arrays(parse_arch(BASE))
@@ -157,6 +180,12 @@ VALID: dict[str, Callable[[], Ticket]] = {
     "layer-pruned": layer_pruned,
     "mixed-types": mixed_types,
     "odd-sizes": odd_sizes,
+    "imagenet-resnet18-w1": lambda: make_ticket("imagenet-resnet18-w1", num_classes=3, in_channels=1),
+    "vgg11-w1-fc3": lambda: make_ticket("vgg11-w1-fc3", num_classes=3, in_channels=1),
+    "mobilenetv1-1-w1": lambda: make_ticket("mobilenetv1-1-w1", num_classes=3, in_channels=1),
+    "mlp-12-5-5-3": lambda: make_ticket("mlp-12-5-5-3"),
+    ATTENTION_BASE: lambda: make_ticket(ATTENTION_BASE, num_classes=3, in_channels=1),
+    SETTINGS_BASE: stretched_with_settings,
 }
 
 
@@ -438,14 +467,51 @@ def invalid_tensors(base: bytes) -> Iterator[tuple[str, bytes]]:
     yield "variance-infinite", with_bytes(base, f"{norm}.running_var", set_float(0, float("inf")))
 
 
-def make_invalid(base: bytes) -> dict[str, bytes]:
-    """Every invalid vector: its name to its bytes."""
-    made: dict[str, bytes] = {}
-    for group in (invalid_containers, invalid_documents, invalid_layers, invalid_tensors):
-        for name, content in group(base):
-            if name in made or content == base:
+def invalid_attention(base: bytes) -> Iterator[tuple[str, bytes]]:
+    """Files that mask what no mask may cover in a transformer, or do not name its layers as they are (section 3.3)."""
+
+    def mask(key: str) -> Callable[[dict[str, Any]], object]:
+        return lambda d: tensor_entry(d, key).update(encoding="bitmask", kept=1)
+
+    changes: dict[str, Callable[[dict[str, Any]], object]] = {
+        "mask-on-embedding": mask("layers.0001.weight"),
+        "mask-on-layer-norm": mask("layers.0003.weight"),
+        "mask-on-attention-bias": mask("layers.0004.in_proj_bias"),
+        "attention-called-linear": lambda d: d["layers"][4].update(kind="linear"),
+        "first-unit-called-entry": lambda d: d["layers"][4].update(role="entry"),
+    }
+    for name, change in changes.items():
+        yield name, with_document(base, change)
+
+
+def invalid_settings(base: bytes) -> Iterator[tuple[str, bytes]]:
+    """Files whose transformation's settings are no object (section 3.6)."""
+    yield (
+        "settings-are-a-list",
+        with_document(base, lambda d: d["provenance"]["transformations"][0].update(settings=[])),
+    )
+
+
+INVALID = {
+    invalid_containers: BASE,
+    invalid_documents: BASE,
+    invalid_layers: BASE,
+    invalid_tensors: BASE,
+    invalid_attention: ATTENTION_BASE,
+    invalid_settings: SETTINGS_BASE,
+}
+"""What makes invalid vectors, and the valid one that they differ from."""
+
+
+def make_invalid(folder: Path) -> dict[str, tuple[str, bytes]]:
+    """Every invalid vector: its name to the name of its base, which lies in the folder, and its bytes."""
+    made: dict[str, tuple[str, bytes]] = {}
+    for group, base in INVALID.items():
+        sound = (folder / f"{base}.st").read_bytes()
+        for name, content in group(sound):
+            if name in made or content == sound:
                 raise ValueError(f"{name} must be a new name and another file than its base")
-            made[name] = content
+            made[name] = base, content
     return made
 
 
@@ -505,15 +571,15 @@ def main(folder: Path) -> None:
     (folder / "invalid").mkdir(parents=True, exist_ok=True)
     for name, make in VALID.items():
         save_ticket(make(), folder / f"{name}.st")
-    base = (folder / f"{BASE}.st").read_bytes()
     with (folder / "version-1.1.st").open("xb") as file:
-        file.write(of_version_1_1(base))
+        file.write(of_version_1_1((folder / f"{BASE}.st").read_bytes()))
     for path in sorted(folder.glob("*.st")):
         write_new(path.with_suffix(".json"), decoded(path))
     lines = []
-    for name, content in make_invalid(base).items():
+    for name, (base, content) in make_invalid(folder).items():
         error, message = expected_error(content, folder / "invalid" / "scratch.st")
-        expected = {"error": error, "message": message, "base": BASE, "edits": edits(base, content)}
+        changed = edits((folder / f"{base}.st").read_bytes(), content)
+        expected = {"error": error, "message": message, "base": base, "edits": changed}
         lines.append(f"{json.dumps(name)}: {json.dumps(expected, ensure_ascii=False)}")
     write_new(folder / "invalid" / "expected.json", "{\n" + ",\n".join(lines) + "\n}\n")
 

@@ -1,17 +1,20 @@
-"""formats/ticket-v1.schema.json says what the parser does."""
+"""formats/ticket-v1.schema.json says what the parser does, and formats/ticket-v1.md what the families have."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 
+from ticketkit.arch import FAMILIES
+from ticketkit.arch.spec import PRUNABLE, Kind, Role
 from ticketkit.bundle.schema import document_schema
 from ticketkit.document import canonical, content_id, parse_document
 from ticketkit.errors import BundleError
@@ -192,3 +195,24 @@ def test_what_the_schema_allows_is_read(validator: jsonschema.Draft202012Validat
     ALLOWED[allowed](document)
     validator.validate(document)
     parsed(document)
+
+
+def specified(header: str) -> dict[str, str]:
+    """The specification's table under this header: the first cell of each row, which is code, to the second."""
+    text = (FORMATS / "ticket-v1.md").read_text(encoding="utf-8")
+    (table,) = re.findall(rf"^{re.escape(header)}\n\|[-|]+\|\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
+    return dict(re.findall(r"^\| `([^`]+)` \| (.*?) \|", table, flags=re.MULTILINE))
+
+
+def test_specification_lists_the_kinds_and_roles_there_are() -> None:
+    assert tuple(specified("| kind | tensors |")) == get_args(Kind)
+    assert tuple(specified("| role | meaning |")) == get_args(Role)
+    assert specified("| kind | tensor that a mask may cover |") == {k: f"`{name}`" for k, name in PRUNABLE.items()}
+
+
+def test_specification_has_every_family_with_its_usual_width_and_an_appendix() -> None:
+    text = (FORMATS / "ticket-v1.md").read_text(encoding="utf-8")
+    widths = specified("| family | usual width | appendix |")
+    assert set(widths) == set(FAMILIES), "a family's layers are part of the format: write an appendix"
+    assert all(FAMILIES[family].default_width == int(width) for family, width in widths.items() if width.isdigit())
+    assert all(re.search(rf"^## Appendix [A-Z]: the family {family}\b", text, re.MULTILINE) for family in widths)

@@ -8,11 +8,12 @@ import json
 import struct
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import ticketkit.errors
+from ticketkit.arch.spec import PRUNABLE, Kind, Role
 from ticketkit.bundle import load_ticket, read_header, save_ticket
 from ticketkit.encoding import Bitmask
 
@@ -82,7 +83,21 @@ def invalid_bundle(name: str) -> bytes:
 
 def test_every_valid_vector_has_its_contents_beside_it() -> None:
     assert sorted(path.stem for path in VECTORS.glob("*.json")) == VALID
-    assert len(VALID) >= 10
+    assert len(VALID) >= 16
+
+
+def test_valid_vectors_have_every_kind_and_role_and_mask_all_that_may_be() -> None:
+    layers = [layer for name in VALID for layer in expected(name)["document"]["layers"]]
+    assert {layer["kind"] for layer in layers} == set(get_args(Kind))
+    assert {layer["role"] for layer in layers} == set(get_args(Role))
+    tensors = [(layer["kind"], name, entry) for layer in layers for name, entry in layer["tensors"].items()]
+    assert {(kind, name) for kind, name, entry in tensors if entry["encoding"] == "bitmask"} == set(PRUNABLE.items())
+
+
+def test_a_valid_vector_has_all_of_a_transformations_settings() -> None:
+    (done,) = expected("stretch-settings")["document"]["provenance"]["transformations"]
+    assert done["settings"] == {"num_classes": 3, "rescale": True, "scope": "layer", "seed": 0, "sparsity": 0.75}
+    assert done["sparsity_after"] == pytest.approx(0.75, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", VALID)

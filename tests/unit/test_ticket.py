@@ -115,10 +115,10 @@ def test_wrong_shape_and_type_are_refused(make_ticket: MakeTicket) -> None:
         replaced(ticket, bn__num_batches_tracked=Dense(np.zeros((), np.float32)))
 
 
-def test_only_convolution_and_linear_weights_take_a_mask(make_ticket: MakeTicket) -> None:
+def test_only_weights_of_some_kinds_take_a_mask(make_ticket: MakeTicket) -> None:
     ticket = make_ticket()
     masked = Bitmask.encode(np.ones(2, np.float32), np.ones(2, np.bool_))
-    with pytest.raises(MaskError, match=r"convolutions and linear layers only \(got bn\.weight\)"):
+    with pytest.raises(MaskError, match=r"conv2d, linear and attention layers only \(got bn\.weight\)"):
         replaced(ticket, bn__weight=masked)
     with pytest.raises(MaskError, match="at least one masked tensor"):
         dataclasses.replace(ticket, stored={name: Dense(array) for name, array in ticket.tensors.items()})

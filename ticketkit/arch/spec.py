@@ -127,6 +127,8 @@ class ArchSpec:
             if not 1 <= number <= limit:
                 raise ArchError(f"{name} of {with_article(self.family)} must be from 1 to {limit:,} (got {number:,})")
         FAMILIES[self.family].check(self)
+        if len(self.name) > MAX_NAME:  # a ticket's provenance names networks
+            raise ArchError(f"the name of {with_article(self.family)} must have at most {MAX_NAME} characters")
 
     @property
     def name(self) -> str:
@@ -180,7 +182,7 @@ class ArchSpec:
         return sum(entry.tensor.size for entry in self.state() if entry.tensor.trainable)
 
     def prunable_names(self, *, prune_head: bool | None = None) -> tuple[str, ...]:
-        """The tensors to prune: weights of convolutions and linear layers.
+        """The tensors to prune: weights of convolutions and linear layers, and of attention's input projection.
 
         Args:
             prune_head: Whether the output layer's weight is one of them; None leaves it to the family.
@@ -192,6 +194,9 @@ class ArchSpec:
             entry.name for entry in self.state() if entry.prunable and (prunes_head or entry.layer.role != "head")
         )
 
+
+MAX_NAME = 200
+"""The longest name of a network, in characters."""
 
 LIMITS = {"depth": 10_000, "width": 100_000, "num_classes": 1_000_000, "in_channels": 1_000_000}
 """The largest networks that can be named; a guard against absurd files, far above any real one."""

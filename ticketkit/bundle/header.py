@@ -196,7 +196,7 @@ def _check_entry(where: str, entry: TensorEntry, tensor: TensorSpec, layer: Laye
         raise BundleError(f"dtype of {where} must be {kind} (got {entry.dtype})")
     if entry.encoding == "bitmask" and tensor.name != layer.prunable:
         raise BundleError(
-            f"encoding of {where} must be 'dense': a mask covers weights of conv2d and linear layers only"
+            f"encoding of {where} must be 'dense': a mask covers weights of conv2d, linear and attention layers only"
         )
     if entry.kept is not None and entry.kept > tensor.size:
         raise BundleError(f"kept count of {where} must be at most its {tensor.size:,} weights (got {entry.kept:,})")

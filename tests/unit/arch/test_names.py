@@ -145,3 +145,8 @@ def test_what_does_not_exist_is_refused_in_one_line(text: str, message: str) -> 
 def test_a_spec_that_no_name_means_is_refused(family: str, fields: dict[str, int]) -> None:
     with pytest.raises(ArchError):
         ArchSpec(family=family, **fields)
+
+
+def test_a_name_fits_into_a_tickets_provenance() -> None:
+    with pytest.raises(ArchError, match="the name of an mlp must have at most 200 characters"):
+        parse_arch("mlp-784-" + "-".join(str(300 + number) for number in range(60)) + "-10")
