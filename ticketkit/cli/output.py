@@ -13,7 +13,6 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 MAX_WIDTH = 80
 _LABEL_WIDTH = 9
@@ -28,19 +27,6 @@ def console(*, stderr: bool = False) -> Console:
     found = Console(stderr=stderr, highlight=False)
     found.width = min(found.width, MAX_WIDTH) if found.is_terminal else MAX_WIDTH
     return found
-
-
-def plain_table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    """A table without frames; the columns named in ``right`` are aligned to the right."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, padding=(0, 1)
-    )
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
-    return table
 
 
 def echo_json(value: Mapping[str, Any]) -> None:
@@ -100,6 +86,11 @@ def bar(fraction: float, width: int) -> str:
     """A bar of at most ``width`` columns; ``fraction`` is in [0, 1], and what is not zero shows."""
     eighths = math.ceil(fraction * width * 8)
     return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural where there is not one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def percent(fraction: float) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ticketkit.cli.output import console
+from ticketkit.cli.output import console, counted
 
 if TYPE_CHECKING:
     from ticketkit.data import ImageData
@@ -118,7 +118,7 @@ def describe_device(setting: Setting) -> str:
     compute = setting.compute
     if compute.is_cuda:
         return f"{compute.describe()['device']} ({compute.device}), {compute.precision}"
-    return f"cpu, {compute.threads} thread{'s' if compute.threads > 1 else ''}, {compute.precision}"
+    return f"cpu, {counted(compute.threads, 'thread')}, {compute.precision}"
 
 
 @contextmanager

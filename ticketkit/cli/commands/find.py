@@ -11,7 +11,7 @@ import click
 
 from ticketkit.arch import parse_arch
 from ticketkit.bundle import save_ticket
-from ticketkit.cli.output import echo, echo_json, fields, percent, text_table
+from ticketkit.cli.output import counted, echo, echo_json, fields, percent, text_table
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
@@ -191,7 +191,7 @@ def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: i
         pairs.append(("", "--dataset cifar10 --recipe paper-cifar"))
     pairs += [
         ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, rewinding to {recipe.rewind}"),
-        ("pruning", f"{levels} levels of {percent(rate)} of the remaining weights, to {end} sparsity"),
+        ("pruning", f"{counted(levels, 'level')} of {percent(rate)} of the remaining weights, to {end} sparsity"),
         ("device", describe_device(setting) + f", seed {seed}"),
     ]
     return fields(pairs)

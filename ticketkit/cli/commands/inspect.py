@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ticketkit.cli.output import MAX_WIDTH, bar, echo, echo_json, fields, percent, printable, text_table
+from ticketkit.cli.output import MAX_WIDTH, bar, counted, echo, echo_json, fields, percent, printable, text_table
 
 if TYPE_CHECKING:
     from ticketkit.provenance import Provenance, Results, Transformation
@@ -65,7 +65,7 @@ def command(ticket: Path, *, as_json: bool, no_verify: bool, other: Path | None)
 
 def _origin(report: SparsityReport) -> list[str]:
     arch, provenance = report.architecture, report.provenance
-    network = f"{arch.name}: {arch.num_classes:,} classes, {arch.in_channels:,} input channels"
+    network = f"{arch.name}: {arch.num_classes:,} classes, {counted(arch.in_channels, 'input channel')}"
     pairs = [
         ("network", network),
         ("id", report.id),
