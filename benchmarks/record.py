@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def record(results: Any, out: Path | None) -> None:
-    """Print results with their origin as JSON, and write them if asked."""
+    """Write results with their origin as JSON, or print them."""
     document = {
         "command": " ".join(["python", *sys.argv]),
         "commit": _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain") else ""),
@@ -24,8 +25,9 @@ def record(results: Any, out: Path | None) -> None:
         "results": results,
     }
     text = json.dumps(document, indent=2, allow_nan=False)
-    print(text)
-    if out is not None:
+    if out is None:
+        print(text)
+    else:
         out.write_text(text + "\n", encoding="utf-8")
 
 
@@ -44,6 +46,4 @@ def _processor() -> str:
 
 
 def _cores() -> int:
-    import os
-
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
