@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ticketkit.verify import RunReport
 
 EXIT_NOT_HELD = 3
+NAME_WIDTH = 12
 SHOWN_SEEDS = 3
 """More seeds than this do not fit beside the other columns; they stand in the JSON."""
 
@@ -136,7 +137,8 @@ def command(
     if as_json:
         echo_json(document)
     else:
-        echo("", *_table(report), "", verdict(report))
+        legend = "accuracy ± standard deviation; lead ± half its 95 % interval, paired by seed" if seeds > 1 else ""
+        echo("", *_table(report), *([legend] if legend else []), "", verdict(report))
     failed = [name for name in expected if not report.lead_over(name).is_above_zero]
     if failed:
         echo(f"Not held: better-than={', '.join(failed)}.", err=True)
@@ -211,16 +213,16 @@ class _Watcher:
 
 
 def _table(report: Report) -> list[str]:
-    heads = ["arm", "kept", "untrained", "accuracy", "ticket's lead, 95 %"]
+    heads = ["arm", "kept %", "untrained", "accuracy", "ticket's lead"]
     show_seeds = len(report.arms[0].runs) <= SHOWN_SEEDS
     rows = []
     for arm in report.arms:
         untrained = sum(run.untrained for run in arm.runs) / len(arm.runs)
         row = [
-            arm.name,
-            percent(arm.kept / arm.total),
+            arm.name if len(arm.name) <= NAME_WIDTH else arm.name[: NAME_WIDTH - 1] + "…",
+            f"{100 * arm.kept / arm.total:.2f}",
             f"{100 * untrained:.1f}",
-            f"{100 * arm.mean:.2f}" + ("" if arm.deviation is None else f" ± {100 * arm.deviation:.2f}"),
+            _plus_minus(f"{100 * arm.mean:.2f}", arm.deviation),
             "" if arm.name == TICKET else _shown_lead(report, arm.name),
         ]
         rows.append([*row, " ".join(f"{100 * value:.1f}" for value in arm.accuracies)] if show_seeds else row)
@@ -229,6 +231,8 @@ def _table(report: Report) -> list[str]:
 
 def _shown_lead(report: Report, name: str) -> str:
     lead = report.lead_over(name)
-    if lead.low is None or lead.high is None:
-        return f"{100 * lead.mean:+.2f}"
-    return f"{100 * lead.mean:+.2f} ({100 * lead.low:+.2f} to {100 * lead.high:+.2f})"
+    return _plus_minus(f"{100 * lead.mean:+.2f}", None if lead.high is None else lead.high - lead.mean)
+
+
+def _plus_minus(shown: str, spread: float | None) -> str:
+    return shown if spread is None else f"{shown} ± {100 * spread:.2f}"
