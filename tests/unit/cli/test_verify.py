@@ -19,7 +19,7 @@ def test_the_widest_table_fits() -> None:
     lines = [unstyle(line) for line in _table(_report(3))]
     assert max(map(len, lines)) <= 80
     assert lines[1].startswith("ticket  ")
-    assert lines[2].startswith("resnet20-to…  100.00")
+    assert lines[2].startswith("resnet20-t…  100.00")
     assert lines[2].endswith("100.0 86.7 73.3")
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ticketkit.verify import RunReport
 
 EXIT_NOT_HELD = 3
-NAME_WIDTH = 12
+NAME_WIDTH = 11
 SHOWN_SEEDS = 3
 """More seeds than this do not fit beside the other columns; they stand in the JSON."""
 
