@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 def record(results: Any, out: Path | None) -> None:
     """Write results with their origin as JSON, or print them."""
     document = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", *map(_without_folder, sys.argv)]),
         "commit": _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain") else ""),
         "versions": {name: version(name) for name in ("ticketkit", "torch", "numpy", "safetensors")},
         "python": platform.python_version(),
@@ -29,6 +29,11 @@ def record(results: Any, out: Path | None) -> None:
         print(text)
     else:
         out.write_text(text + "\n", encoding="utf-8")
+
+
+def _without_folder(argument: str) -> str:
+    """A path of this machine says nothing elsewhere."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
 
 
 def _git(*arguments: str) -> str:

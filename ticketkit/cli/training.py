@@ -56,7 +56,7 @@ TRAINING_OPTIONS = (
     click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="CPU threads: by default 1 for images of up to 16 pixels, where more are slower, else one a core.",
+        help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
     ),
 )
 

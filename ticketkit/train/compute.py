@@ -14,7 +14,7 @@ from ticketkit.errors import RunError
 
 Precision = Literal["fp32", "bf16"]
 
-SMALL_IMAGE = 16
+SMALL_IMAGE = 8
 """Up to this side length, one thread is measured to be the fastest on the CPU (ARCHITECTURE.md, "Threads")."""
 
 

@@ -8,7 +8,7 @@ from ticketkit.train import Compute, choose_compute
 def test_small_images_take_one_thread_and_large_ones_every_core(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
     assert choose_compute("cpu", image_size=8) == Compute(device="cpu", precision="fp32", threads=1)
-    assert choose_compute("cpu", image_size=32).threads == 3
+    assert choose_compute("cpu", image_size=9).threads == 3
     assert choose_compute("cpu", image_size=32, threads=2, precision="bf16") == Compute(threads=2, precision="bf16")
 
 
