@@ -102,7 +102,7 @@ def load_setting(
     from ticketkit.train import choose_compute
 
     with counting("reading images") as advance:
-        request = DataRequest(data_dir=data_dir, image_size=image_size, on_progress=advance)
+        request = DataRequest(data_dir=data_dir, image_size=image_size, on_progress=advance, on_wait=_say)
         data = load_data(dataset, request).limited(limit)
     compute = choose_compute(
         device,
@@ -195,6 +195,10 @@ class TrainingProgress:
     def _rate(self) -> str:
         speed = self._bar.tasks[self._task].speed
         return f"{speed:.0f} steps/s" if speed else ""
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _is_terminal() -> bool:

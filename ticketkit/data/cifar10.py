@@ -19,6 +19,7 @@ from ticketkit.torchvision_compat import import_torchvision
 NAME = "cifar10"
 SIZE = 32
 DEFAULT_DIR = Path("data")
+FOLDER = "cifar-10-batches-py"
 HOW_TO = (
     "put cifar-10-batches-py or cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there, "
     "or use --dataset folder with --data-dir on a copy as train/CLASS/*.png and test/CLASS/*.png"
@@ -37,6 +38,8 @@ def load_cifar10(request: DataRequest) -> ImageData:
     """
     request.check_image_size(NAME, SIZE)
     root = request.data_dir or DEFAULT_DIR
+    if request.download and request.on_wait is not None and not (root / FOLDER).exists():
+        request.on_wait(f"{NAME} is not in {root}: downloading 170 MB")
     torchvision = import_torchvision()
     parts = {}
     for part in ("train", "test"):

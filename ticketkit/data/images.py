@@ -160,6 +160,7 @@ class DataRequest:
         workers: Processes that decode images; None for as many as there are processors.
         cache_dir: Where decoded images are kept; None for ``ticketkit`` in the user's cache folder.
         on_progress: Called, in the thread that loads, with the images done and the images there are.
+        on_wait: Called with one line before something slow that shows no progress, such as a download.
 
     Raises:
         DataError: If a number is less than 1.
@@ -171,6 +172,7 @@ class DataRequest:
     workers: int | None = None
     cache_dir: Path | None = None
     on_progress: Callable[[int, int], None] | None = None
+    on_wait: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_size", "workers"):

@@ -3,6 +3,7 @@ import io
 import pickle
 import tarfile
 import urllib.error
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +145,18 @@ def test_does_not_read_a_changed_file(name, tmp_path, batches):
 def test_takes_no_other_size(tmp_path):
     with pytest.raises(DataError, match=r"^image_size of cifar10 must be 32, or not given \(got 64\)$"):
         load_data("cifar10", DataRequest(data_dir=tmp_path, image_size=64))
+
+
+def test_a_download_is_announced_and_a_present_folder_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("ticketkit.data.cifar10._read", fail)
+    said: list[str] = []
+    for _ in range(2):
+        with pytest.raises(DataError):
+            load_data("cifar10", DataRequest(data_dir=tmp_path, on_wait=said.append))
+        (tmp_path / "cifar-10-batches-py").mkdir(exist_ok=True)
+    with pytest.raises(DataError):
+        load_data("cifar10", DataRequest(data_dir=tmp_path / "other", download=False, on_wait=said.append))
+    assert said == [f"cifar10 is not in {tmp_path}: downloading 170 MB"]

@@ -14,7 +14,7 @@ from ticketkit.cli.commands.import_ import InteropCommand, check_kind, warn
 from ticketkit.cli.output import echo, echo_json, fields, percent
 
 
-@click.command("export", cls=InteropCommand)
+@click.command("export", cls=InteropCommand, short_help="Write a ticket as another tool's files.")
 @click.argument("kind", callback=check_kind)
 @click.argument("ticket", type=click.Path(path_type=Path))
 @click.argument("path", type=click.Path(path_type=Path))

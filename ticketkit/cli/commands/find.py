@@ -36,7 +36,7 @@ DEFAULT_RECIPES = {DEMONSTRATION: "quick"}
 OTHER_RECIPE = "fast-cifar"
 
 
-@click.command()
+@click.command(short_help="Find a winning ticket: IMP with rewinding.")
 @click.option("--arch", required=True, metavar="NAME", help="The network, such as resnet20 or resnet20-w8.")
 @click.option("--width", type=click.IntRange(min=1), help="Channels of its first stage, instead of the family's own.")
 @with_options(*DATA_OPTIONS, *TRAINING_OPTIONS)
@@ -92,8 +92,9 @@ def command(
     With no other option than --arch it trains on 1,797 small pictures of digits that come with ticketkit, in a minute
     or two on a laptop. The paper's set-up is --dataset cifar10 --recipe paper-cifar.
 
-    Example: ticketkit find --arch resnet20 --dataset cifar10 --recipe fast-cifar --run-dir runs/rn20
-    """
+    \b
+    ticketkit find --arch resnet20 --dataset cifar10 --run-dir runs/resnet20
+    """  # noqa: D301 - click wants the backspace itself
     if levels is not None and sparsity is not None:
         raise click.UsageError("--levels and --sparsity exclude each other: give one")
     if resume and run_dir is None:

@@ -19,7 +19,7 @@ _BAR_WIDTHS = range(4, 13)
 _SHORTEST_NAME = 8
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Show what is in a ticket.")
 @click.argument("ticket", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/inspect-v1.md specifies it.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the tensors with their hashes.")

@@ -4,6 +4,7 @@ from ticketkit.cli.commands.stretch import make_command
 
 command = make_command(
     "squeeze",
+    "The same, going shallower.",
     "Turn a ticket into a shallower one of its family (the same command as stretch)",
     "ticketkit squeeze resnet56.st --to resnet20 --order alternate",
 )

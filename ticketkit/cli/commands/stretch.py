@@ -68,7 +68,7 @@ class StretchCommand(click.Command):
                 formatter.write_dl(chosen)
 
 
-def make_command(name: str, summary: str, example: str) -> click.Command:
+def make_command(name: str, short: str, summary: str, example: str) -> click.Command:
     """Make the command under one of its two names."""
     text = (
         f"{summary}, without training.\n\nWeights, masks, normalisation and its running statistics move together, "
@@ -78,6 +78,7 @@ def make_command(name: str, summary: str, example: str) -> click.Command:
     )
     return StretchCommand(
         name,
+        short_help=short,
         callback=_run,
         help=text,
         params=[
@@ -275,6 +276,7 @@ def _plan(stages: tuple[StagePlan, ...]) -> list[str]:
 
 command = make_command(
     "stretch",
+    "Turn a ticket into one of another depth.",
     "Turn a ticket into one of another depth of its family",
     "ticketkit stretch resnet20.st --to resnet56 --order interpolate",
 )

@@ -38,7 +38,7 @@ SHOWN_SEEDS = 3
 """More seeds than this do not fit beside the other columns; they stand in the JSON."""
 
 
-@click.command()
+@click.command(short_help="Train a ticket beside its baselines.")
 @click.argument("path", metavar="TICKET", type=click.Path(path_type=Path))
 @click.option(
     "--against",
@@ -92,8 +92,9 @@ def command(
     Every arm gets the same recipe, data order, augmentation, seeds and start of the schedule. Data and recipe are those
     that the ticket was found with, unless others are given.
 
-    Example: ticketkit verify resnet20-to-resnet56.st --seeds 5 --expect better-than=random
-    """
+    \b
+    ticketkit verify resnet20-to-resnet56.st --seeds 5 --expect better-than=random
+    """  # noqa: D301 - click wants the backspace itself
     from ticketkit.verify import ARMS, DEFAULT_ARMS, verify_ticket
 
     if out is not None and out.exists() and not force:
