@@ -117,13 +117,15 @@ def test_an_expectation_that_does_not_hold_exits_with_3(found: tuple[Path, subpr
 def test_a_killed_run_goes_on_to_the_same_bytes(found: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path):
     folder, _ = found
     command = [sys.executable, "-m", "ticketkit", "find", "--arch", "resnet14-w4", *SMALL, "--run-dir", "run"]
+    command += ["--keep-levels"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(tmp_path / "run" / "level-00.st", process)
+    wait_for(tmp_path / "run" / "level-01.st", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "resnet14-w4.st").exists()
-    done = ticketkit("find", "--arch", "resnet14-w4", *SMALL, "--run-dir", "run", "--resume", cwd=tmp_path)
+    done = ticketkit(*command[3:], "--resume", cwd=tmp_path)
     assert "from the run folder" in done.stderr
+    assert (tmp_path / "resnet14-w4-L01.st").read_bytes() == (folder / "resnet14-w4-L01.st").read_bytes()
     assert (tmp_path / "resnet14-w4.st").read_bytes() == (folder / "resnet14-w4.st").read_bytes()
 
 

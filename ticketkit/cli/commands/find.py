@@ -126,14 +126,15 @@ def command(
 
     check_fits(spec, setting.data)
     count = _level_count(levels, sparsity, rate)
-    if keep_levels:
-        for level in range(1, count + 1):
-            _check_target(level_path(out, level), force=force)
+    # A resumed run finds the levels' tickets that it wrote before it was killed.
+    replace_levels = force or resume
+    for level in range(1, count + 1) if keep_levels else ():
+        _check_target(level_path(out, level), force=replace_levels)
     steps = _total_steps(setting, count)
     echo(*_opening(spec, setting, count, rate, seed), err=as_json)
     began = time.perf_counter()
     with TrainingProgress(steps) as progress:
-        watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=force)
+        watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=replace_levels)
         ticket = find_ticket(
             spec,
             setting.data,
