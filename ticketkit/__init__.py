@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ticketkit.bundle import BundleHeader, load_ticket, read_header, save_ticket
     from ticketkit.data import ImageData, load_data
     from ticketkit.find import find_ticket
+    from ticketkit.interop import export_ticket, import_ticket
     from ticketkit.mask import Mask
     from ticketkit.models import build_model, load_model
     from ticketkit.provenance import Provenance, Weights
@@ -37,7 +38,9 @@ _HOMES = {
     "Ticket": "ticket",
     "Weights": "provenance",
     "build_model": "models",
+    "export_ticket": "interop",
     "find_ticket": "find",
+    "import_ticket": "interop",
     "load_data": "data",
     "load_model": "models",
     "load_recipe": "recipe",
@@ -66,7 +69,9 @@ __all__ = [
     "Weights",
     "__version__",
     "build_model",
+    "export_ticket",
     "find_ticket",
+    "import_ticket",
     "load_data",
     "load_model",
     "load_recipe",

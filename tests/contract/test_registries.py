@@ -27,16 +27,17 @@ def test_the_summary_is_one_line(name: str) -> None:
 @pytest.mark.parametrize("name", STRETCHING)
 @pytest.mark.parametrize("count", range(1, 12))
 @pytest.mark.parametrize("more", range(14))
-def test_stretching_keeps_every_unit_and_replicates_evenly(name: str, count: int, more: int) -> None:
+def test_stretching_keeps_every_unit_and_prefers_earlier_ones(name: str, count: int, more: int) -> None:
     elastic = tuple(range(1, count + 1))
     arranged = POLICIES[name].arrange(elastic, elastic, count + more)
     assert len(arranged) == count + more
     uses = [arranged.count(unit) for unit in elastic]
     assert sum(uses) == count + more
     assert min(uses) >= 1
-    # The extra copies go to earlier units, and no unit has two more than another.
-    assert uses == sorted(uses, reverse=True)
-    assert max(uses) - min(uses) <= 1
+    assert uses == sorted(uses, reverse=True), "extra copies go to earlier units"
+    replicated = min(int(name.removeprefix("first-")), count) if name.startswith("first-") else count
+    assert uses[replicated:] == [1] * (count - replicated), "first-k replicates the first k alone"
+    assert uses[0] - uses[replicated - 1] <= 1, "among those replicated, none has two more than another"
 
 
 @pytest.mark.parametrize("name", STRETCHING)
@@ -48,7 +49,8 @@ def test_stretching_replicates_only_the_units_it_may(name: str, replicated: tupl
     uses = {unit: arranged.count(unit) for unit in elastic}
     assert sum(uses.values()) == len(arranged) == 4 + more
     assert all(uses[unit] == 1 for unit in elastic if unit not in replicated)
-    assert all(uses[unit] >= 1 + more // len(replicated) for unit in replicated)
+    used = replicated[: int(name.removeprefix("first-"))] if name.startswith("first-") else replicated
+    assert all(uses[unit] >= 1 + more // len(used) for unit in used)
 
 
 @pytest.mark.parametrize("name", SQUEEZING)

@@ -15,8 +15,6 @@ from ticketkit.cli import commands
 from ticketkit.errors import TicketkitError
 
 EXIT_ERROR = 1
-EXIT_NOT_HELD = 3
-"""A verification was asked for and did not hold. 2 is click's, for wrong usage."""
 
 
 class CommandFolder(click.Group):

@@ -60,6 +60,8 @@ def test_the_plan_is_printed_stage_by_stage(source: Ticket) -> None:
     [
         (["--to", "32", "--order", "interpolate"], "B0 B1 B1 B2 B2", "interpolate"),
         (["--to", "32", "--units", "1"], "B0 B1 B2 B1 B1", "append"),
+        (["--to", "32", "--order", "first-1"], "B0 B1 B2 B1 B1", "first-1"),
+        (["--to", "44", "--order", "first-2"], "B0 B1 B2 B1 B2 B1 B2", "first-2"),
         (["--to", "32", "--units", "2, 1", "--order", "interpolate"], "B0 B1 B1 B2 B2", "interpolate"),
         (["--to", "32", "--map", "0:0;1:1,4;2:2,3"], "B0 B1 B2 B2 B1", "explicit"),
         (["--to", "14"], "B0 B1", "keep-early"),
@@ -142,7 +144,7 @@ def test_a_ticket_can_replace_its_own_source(source: Ticket) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--to", "32", "--order", "apend"], "must be one of alternate, append, interpolate, keep-early, keep-late"),
+        (["--to", "32", "--order", "apend"], "must be one of alternate, append, first-1, "),
         (["--to", "32", "--order", "apend"], "did you mean 'append'?"),
         (["--to", "32", "--units", "1,x"], "units must be numbers separated by commas, such as 1,2 (got '1,x')"),
         (["--to", "14", "--drop", ""], "units must be numbers separated by commas"),
