@@ -74,7 +74,7 @@ def plan_stretch(
     Args:
         source: The network there is a ticket of.
         target: The network wanted.
-        order: A policy's name: ``append``, ``interpolate`` or ``first-1``; ``keep-early``, ``keep-late`` or ``alternate``.
+        order: A policy's name, such as ``append`` or ``interpolate``; ``keep-early`` or ``alternate``.
         units: The units that may be replicated; all but each stage's first by default.
         drop: The units to leave out of every stage that shrinks.
 
