@@ -239,7 +239,7 @@ def _check_rewound(ticket: Ticket, rewound: Tensors, mask: Mask) -> None:
     for name, array in ticket.tensors.items():
         kept = mask[name] if name in mask else np.ones(array.shape, dtype=np.bool_)
         if array[kept].tobytes() != rewound[name][kept].tobytes() or np.any(array[~kept]):
-            raise RunError(f"a level must start from the rewound weights, bit for bit ({name} does not)")
+            raise RunError(f"a level's ticket must hold the rewound weights, bit for bit ({name} does not)")
 
 
 def _keep_level(folder: RunFolder, name: str, ticket: Ticket, outcome: _Outcome, final: Weights) -> None:

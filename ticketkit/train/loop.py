@@ -90,7 +90,8 @@ def train(
         on_epoch: Called after each epoch.
 
     Raises:
-        RunError: If the loss is not finite at the end of an epoch, or a pruned weight is not zero at the end.
+        RunError: If the network does not start from the given weights bit for bit, the loss is not finite at the end
+            of an epoch, or a pruned weight is not zero at the end.
     """
     began = time.perf_counter()
     recipe = batches.recipe
@@ -103,7 +104,9 @@ def train(
         model = instantiate(arch, tensors if saved is None else saved.tensors, compute.device).train()
         flat = FlatParameters(model, mask or {})
         optimiser = sgd(flat, recipe)
-        if saved is not None:
+        if saved is None:
+            _check_start(model, tensors, mask)
+        else:
             flat.set_momentum(optimiser, saved.momentum)
         while step < recipe.total_steps(per_epoch):
             epoch, begun_at = step // per_epoch, step
@@ -138,6 +141,18 @@ def train(
     return Trained(
         tensors=trained, accuracy=accuracy, loss=loss, seconds=time.perf_counter() - began, captured=captured
     )
+
+
+def _check_start(model: nn.Module, tensors: Tensors, mask: Mask | None) -> None:
+    """Check that what is about to be trained is what was given: kept weights bit for bit, zeros where pruned.
+
+    Looked at on the device, in the buffer that the optimiser updates, since that is where survivors are rewound to.
+    """
+    given = tensors if mask is None else mask.applied_to(tensors)
+    for name, array in export_tensors(model).items():
+        # A ticket of another float type is trained in the network's own.
+        if array.tobytes() != given[name].astype(array.dtype).tobytes():
+            raise RunError(f"training must start from the given weights, bit for bit ({name} does not)")
 
 
 def sgd(flat: FlatParameters, recipe: Recipe) -> torch.optim.SGD:

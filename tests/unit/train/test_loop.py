@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.data import ImageData
@@ -11,6 +12,7 @@ from ticketkit.models import initialise
 from ticketkit.recipe import Recipe
 from ticketkit.train import Batches, Compute, Progress, train
 from ticketkit.train.checkpoint import Checkpoint
+from ticketkit.train.flat import FlatParameters
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, warmup=1, crop=1, flip=True)
 STEPS = 12
@@ -139,3 +141,21 @@ def test_a_loss_that_is_not_finite_stops_the_training(arch: ArchSpec, stripes: I
     recipe = Recipe(name="wild", epochs=3, batch=16, lr=1e5)
     with pytest.raises(RunError, match=r"loss must stay finite \(got (nan|inf) in epoch \d\); try a lower lr"):
         train(arch, initialise(arch, 0), None, Batches(stripes, recipe), seed=0, compute=CPU)
+
+
+@pytest.mark.parametrize("spoilt", ["kept", "pruned"])
+def test_a_start_from_other_weights_is_refused(
+    arch: ArchSpec, stripes: ImageData, mask: Mask, monkeypatch: pytest.MonkeyPatch, spoilt: str
+):
+    """Spoil one weight in the buffer that is trained, by the least there is: rewinding must be exact."""
+
+    class Spoilt(FlatParameters):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            place = int(torch.nonzero(self.mask == (spoilt == "kept"))[0])
+            with torch.no_grad():
+                self.values[place] = torch.nextafter(self.values[place], torch.tensor(torch.inf))
+
+    monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Spoilt)
+    with pytest.raises(RunError, match=r"must start from the given weights, bit for bit \(.*weight does not\)"):
+        train(arch, initialise(arch, 0), mask, Batches(stripes, RECIPE), seed=0, compute=CPU)

@@ -124,3 +124,11 @@ def test_what_does_not_fit_is_refused(ticket: Ticket, stripes: ImageData, make_t
     final = make_ticket("resnet8-w2", in_channels=1, num_classes=2, weights=Weights(role="final", step=9))
     with pytest.raises(RecipeError, match="start 0"):
         verify_ticket(final, stripes, RECIPE)
+
+
+def test_a_ticket_in_half_precision_is_trained_in_the_networks_own(
+    stripes: ImageData, make_ticket: Callable[..., Ticket]
+):
+    half = make_ticket("resnet8-w2", in_channels=1, num_classes=2, dtype="float16")
+    report = verify_ticket(half, stripes, RECIPE, arms=["random"], seeds=(0,), start="0", device=CPU)
+    assert [arm.name for arm in report.arms] == ["ticket", "random"]
