@@ -22,7 +22,7 @@ from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.data import ImageData
 from ticketkit.mask import Mask
 from ticketkit.models import initialise, instantiate
-from ticketkit.prune import CRITERIA
+from ticketkit.prune import magnitudes
 from ticketkit.recipe import Recipe
 from ticketkit.selection import drop_lowest
 from ticketkit.torchvision_compat import import_torchvision
@@ -124,7 +124,7 @@ def main() -> None:
     arch = parse_arch("cifar-resnet20")
     weights = initialise(arch, 0)
     full = Mask({name: np.ones(weights[name].shape, dtype=bool) for name in arch.prunable_names()})
-    mask = drop_lowest(CRITERIA["magnitude"](weights, full), full, 0.9)
+    mask = drop_lowest(magnitudes(weights, full), full, 0.9)
     recipe = Recipe(name="step", epochs=1, batch=BATCH, lr=0.1, nesterov=True, weight_decay=5e-4, crop=4, flip=True)
     rows = []
     for size in arguments.sizes:

@@ -24,7 +24,7 @@ from ticketkit.mask import Mask
 from ticketkit.models import initialise
 from ticketkit.models.build import Tensors
 from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Weights
-from ticketkit.prune import CRITERIA
+from ticketkit.prune import magnitudes
 from ticketkit.recipe import Recipe
 from ticketkit.run_folder import RunFolder
 from ticketkit.selection import drop_lowest
@@ -140,7 +140,7 @@ def find_ticket(
     results: list[LevelResult] = []
     for level in range(levels + 1):
         if outcome is not None:
-            mask = drop_lowest(CRITERIA["magnitude"](outcome.tensors, mask), mask, rate)
+            mask = drop_lowest(magnitudes(outcome.tensors, mask), mask, rate)
             start = rewound
         name = f"level-{level:02d}"
         known = folder.load(name) if folder is not None else None

@@ -3,7 +3,7 @@ import pytest
 
 from ticketkit.errors import MaskError
 from ticketkit.mask import Mask
-from ticketkit.prune import CRITERIA
+from ticketkit.prune import magnitudes
 from ticketkit.selection import drop_lowest
 
 
@@ -49,6 +49,6 @@ def test_a_fraction_out_of_range_is_refused(fraction: float):
 
 
 def test_magnitude_scores_by_absolute_value():
-    scores = CRITERIA["magnitude"]({"t0": np.array([-3.0, 2.0]), "bn": np.array([0.0])}, full(2))
+    scores = magnitudes({"t0": np.array([-3.0, 2.0]), "bn": np.array([0.0])}, full(2))
     assert scores.keys() == {"t0"}
     assert scores["t0"].tolist() == [3.0, 2.0]

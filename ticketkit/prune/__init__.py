@@ -1,5 +1,6 @@
-"""Pruning criteria, one module each: what scores the weights. ``ticketkit.selection`` makes a mask of the scores."""
+"""Pruning criteria, one module each: which weights of a network to keep, given how many."""
 
-from ticketkit.prune.criterion import CRITERIA, Criterion
+from ticketkit.prune.criterion import CRITERIA, Criterion, Subject
+from ticketkit.prune.magnitude import magnitudes
 
-__all__ = ["CRITERIA", "Criterion"]
+__all__ = ["CRITERIA", "Criterion", "Subject", "magnitudes"]

@@ -10,10 +10,41 @@ from typing import Any
 from ticketkit.errors import TicketkitError
 from ticketkit.report.statistics import Interval, deviation, paired_difference
 
-FORMAT = {"name": "ticketkit-verify", "version": "1.0"}
+FORMAT = {"name": "ticketkit-verify", "version": "1.1"}
 
 TICKET = "ticket"
 """The arm that all others are compared with."""
+
+DEFAULT_REFERENCE = "imp"
+"""The arm that the elastic hypothesis is about: IMP on the target itself."""
+
+DEFAULT_MARGIN = 0.005
+"""Half a point: how far below the reference a ticket may be and still count as nearly as good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What one training cost, and what had to be computed before it could begin.
+
+    FLOPs count a multiplication and an addition as two, over convolutions and linear layers, three passes a training
+    image. *Sparse* skips pruned weights, as the paper and RigL count; *dense* is what hardware without sparsity does.
+
+    Attributes:
+        flops: FLOPs of the training, sparse.
+        dense_flops: The same, dense.
+        setup_flops: FLOPs before it (IMP's levels, the steps up to the rewind step, scoring), sparse.
+        setup_dense_flops: The same, dense.
+        images_per_second: Training images a second, evaluation aside.
+        peak_memory: Most memory in use during the training, in bytes: allocated on a GPU, of the whole process on a
+            CPU; None where the system does not tell.
+    """
+
+    flops: float
+    dense_flops: float
+    setup_flops: float
+    setup_dense_flops: float
+    images_per_second: float
+    peak_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +57,8 @@ class Run:
         untrained: Test accuracy before training, running statistics recalibrated, in [0, 1].
         loss: Mean training loss of the last epoch.
         seconds: Wall time.
+        top5: Fraction of the test images whose class is among the five likeliest; None for less than 20 classes.
+        cost: What it cost; None in reports of ticketkit 0.1.
     """
 
     seed: int
@@ -33,6 +66,8 @@ class Run:
     untrained: float
     loss: float
     seconds: float
+    top5: float | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +77,10 @@ class ArmResult:
     Attributes:
         name: The arm.
         summary: What it is, in one line.
-        kept: Kept prunable weights.
-        total: Prunable weights.
+        kept: Kept prunable weights; all weights of a network that is not pruned.
+        total: Prunable weights of the network that is verified.
         runs: Its trainings, one a seed.
+        architecture: Its network's name, where it is not the ticket's.
     """
 
     name: str
@@ -52,6 +88,7 @@ class ArmResult:
     kept: int
     total: int
     runs: tuple[Run, ...]
+    architecture: str | None = None
 
     @property
     def accuracies(self) -> list[float]:
@@ -70,6 +107,44 @@ class ArmResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LayerDensity:
+    """How much of one prunable tensor is kept.
+
+    Attributes:
+        name: The tensor's ``state_dict`` name.
+        stage: The elastic stage it is in; None outside the stages.
+        unit: The unit in that stage; None outside the stages.
+        kept: Kept weights.
+        size: All its weights.
+    """
+
+    name: str
+    stage: int | None
+    unit: int | None
+    kept: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where the ticket came from: the last transformation that made it.
+
+    Attributes:
+        architecture: Name of the network it was stretched from.
+        order: The policy, or the label that a study gave it.
+        mapping: The mapping as ``parse_stage_map`` reads it.
+        parent: Id of the ticket it was stretched from.
+        layers: That ticket's layers, where it was at hand.
+    """
+
+    architecture: str
+    order: str
+    mapping: str
+    parent: str
+    layers: tuple[LayerDensity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A ticket beside its baselines.
 
@@ -77,9 +152,15 @@ class Report:
         ticket_id: The ticket's id.
         architecture: Its network's name.
         sparsity: Its sparsity, in [0, 1].
-        start_step: The step of the schedule that every arm started at.
+        start_step: The step of the schedule that the ticket's training started at.
         setting: What the trainings had in common: data, recipe, environment.
         arms: The arms, the ticket first.
+        reference: The arm that the elastic hypothesis compares the ticket with; None if it was not trained.
+        margin: How far below the reference the ticket may be for the hypothesis to hold, as a fraction of the test set.
+        origin: Where the ticket came from; None if it was not stretched.
+        layers: The ticket's prunable tensors.
+        find_flops: Sparse FLOPs of finding the ticket that it was stretched from; None where that is not known.
+        command: The command that made the report; empty from Python.
     """
 
     ticket_id: str
@@ -88,6 +169,12 @@ class Report:
     start_step: int
     setting: Mapping[str, Any]
     arms: tuple[ArmResult, ...]
+    reference: str | None = None
+    margin: float = DEFAULT_MARGIN
+    origin: Origin | None = None
+    layers: tuple[LayerDensity, ...] = ()
+    find_flops: float | None = None
+    command: str = ""
 
     def arm(self, name: str) -> ArmResult:
         """One arm by its name.

@@ -3,29 +3,57 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ticketkit.train.batches import Batches
 from ticketkit.train.compute import Compute
 
 
-def accuracy_of(model: nn.Module, batches: Batches, compute: Compute) -> float:
-    """Test accuracy in [0, 1], with the running statistics that the network holds.
+TOP5_FROM = 20
+"""The least number of classes for which the five likeliest say something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """How well a network classifies the test images.
+
+    Attributes:
+        accuracy: Fraction whose class is the likeliest, in [0, 1].
+        top5: Fraction whose class is among the five likeliest; None for less than 20 classes.
+    """
+
+    accuracy: float
+    top5: float | None
+
+
+def evaluate(model: nn.Module, batches: Batches, compute: Compute) -> Scores:
+    """Classify the test images, with the running statistics that the network holds.
 
     A ticket that was stretched holds the statistics of its source, which do not fit it: recalibrate first.
     """
     was_training = model.training
     model.eval()
-    correct: Tensor | int = 0
+    tells_top5 = batches.data.num_classes >= TOP5_FROM
+    first = torch.zeros((), dtype=torch.int64, device=compute.device)
+    among_five = first.clone()
     count = 0
     with torch.no_grad(), autocast(compute):
         for images, labels in batches.test():
-            correct = correct + (model(images).argmax(dim=1) == labels).sum()
+            logits = model(images)
+            first += (logits.argmax(dim=1) == labels).sum()
+            if tells_top5:
+                among_five += (logits.topk(5, dim=1).indices == labels[:, None]).sum()
             count += len(labels)
     model.train(was_training)
-    return int(correct) / count
+    return Scores(accuracy=int(first) / count, top5=int(among_five) / count if tells_top5 else None)
+
+
+def accuracy_of(model: nn.Module, batches: Batches, compute: Compute) -> float:
+    """Test accuracy in [0, 1]; see :func:`evaluate`."""
+    return evaluate(model, batches, compute).accuracy
 
 
 def recalibrate(model: nn.Module, batches: Batches, compute: Compute, *, images: int = 4_096) -> nn.Module:

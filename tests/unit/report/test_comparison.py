@@ -45,7 +45,7 @@ def test_one_seed_is_no_evidence():
 def test_the_json_holds_every_run():
     report = make_report(ticket=[0.9, 0.8], dense=[0.7, 0.9])
     document = json.loads(json.dumps(report.to_json(), allow_nan=False))
-    assert document["format"] == {"name": "ticketkit-verify", "version": "1.0"}
+    assert document["format"] == {"name": "ticketkit-verify", "version": "1.1"}
     assert [arm["name"] for arm in document["arms"]] == ["ticket", "dense"]
     assert [run["accuracy"] for run in document["arms"][1]["runs"]] == [0.7, 0.9]
     assert document["arms"][0]["ticket_lead"] is None
