@@ -23,7 +23,9 @@ from ticketkit.errors import BundleError, BundleVersionError
 from ticketkit.provenance import Count, Name, Provenance, Results, Sha256, Weights
 
 FORMAT_NAME: Final = "ticketkit"
-FORMAT_VERSION: Final = "1.0"
+FORMAT_VERSION: Final = "1.1"
+FIRST_VERSION: Final = "1.0"
+"""What a document is written as that has no field of a later version, so that it stays what it was, id and all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,7 @@ def describe(
         BundleError: If a field of ``weights``, ``provenance`` or ``results`` has a value that no reader would take.
     """
     content = {
-        "format": Format(),
+        "format": Format(version=FIRST_VERSION if provenance.flops is None else FORMAT_VERSION),
         "architecture": arch,
         "layers": [_describe_layer(layer, stored) for layer in arch.layers()],
         "weights": weights,

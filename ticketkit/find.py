@@ -7,12 +7,12 @@ smallest over all prunable tensors together. 3. Rewind the survivors to step r, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,17 +23,22 @@ from ticketkit.errors import MaskError, RunError
 from ticketkit.mask import Mask
 from ticketkit.models import initialise
 from ticketkit.models.build import Tensors
-from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Weights
+from ticketkit.provenance import DatasetInfo, Flops, LevelResult, Provenance, Results, Weights
 from ticketkit.prune import magnitudes
 from ticketkit.recipe import Recipe
 from ticketkit.run_folder import RunFolder
 from ticketkit.selection import drop_lowest
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute, train
+from ticketkit.train.flops import training_flops
 
 DEFAULT_LEVELS = 14
 DEFAULT_RATE = 0.2
 DEFAULT_TOLERANCE = 0.005
+
+Rewinding = Literal["weights", "rate"]
+METHODS: dict[Rewinding, str] = {"weights": "imp", "rate": "lrr"}
+"""What provenance calls the two ways of rewinding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,8 @@ def find_ticket(
     rate: float = DEFAULT_RATE,
     tolerance: float = DEFAULT_TOLERANCE,
     prune_head: bool | None = None,
+    prunable: Collection[str] | None = None,
+    rewinding: Rewinding = "weights",
     run_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 60.0,
@@ -109,6 +116,10 @@ def find_ticket(
         rate: Fraction of the remaining weights to prune each time, in (0, 1).
         tolerance: How far below the dense network's accuracy a winning level may be, in [0, 1].
         prune_head: Whether the output layer's weight is prunable; None leaves it to the network's family.
+        prunable: The tensors to prune, by name, instead of those that the family and ``prune_head`` say.
+        rewinding: What goes back to the rewind step after pruning: ``weights`` and the learning rate, or the learning
+            ``rate`` alone, the weights going on from where they are (Renda et al., "Comparing Rewinding and Fine-tuning
+            in Neural Network Pruning", 2020).
         run_dir: A folder that keeps what a killed run needs to go on; None keeps nothing.
         resume: Whether to go on with the run that ``run_dir`` holds.
         checkpoint_seconds: Least time between two checkpoints inside a level.
@@ -116,7 +127,8 @@ def find_ticket(
         on_epoch: Called after each epoch with the level and the training's progress.
 
     Returns:
-        The last level's ticket; its ``results`` hold the accuracy of every level.
+        The last level's ticket, with the weights of the rewind step (of the end of the level before, if only the
+        learning rate is rewound); its ``results`` hold the accuracy of every level.
 
     Raises:
         ArchError, DataError, MaskError, RecipeError: If the arguments do not fit each other.
@@ -126,10 +138,12 @@ def find_ticket(
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
     batches = Batches(data, recipe, compute.device)
     rewind_step = recipe.rewind_step(batches.steps_per_epoch)
-    provenance = _provenance(data, recipe, rate, seed, compute)
-    weights = Weights(role="rewind" if rewind_step else "init", step=rewind_step)
-    final = Weights(role="final", step=recipe.total_steps(batches.steps_per_epoch))
-    mask = _full_mask(arch, prune_head)
+    total_steps = recipe.total_steps(batches.steps_per_epoch)
+    provenance = _provenance(METHODS[rewinding], data, recipe, rate, seed, compute)
+    first = Weights(role="rewind" if rewind_step else "init", step=rewind_step)
+    final = Weights(role="final", step=total_steps)
+    mask = full_mask(arch, arch.prunable_names(prune_head=prune_head) if prunable is None else prunable)
+    flops = Flops(sparse=0.0, dense=0.0)
     folder = None
     if run_dir is not None:
         folder = RunFolder(Path(run_dir), _describe_run(arch, provenance, mask), resume=resume)
@@ -141,7 +155,7 @@ def find_ticket(
     for level in range(levels + 1):
         if outcome is not None:
             mask = drop_lowest(magnitudes(outcome.tensors, mask), mask, rate)
-            start = rewound
+            start = rewound if rewinding == "weights" else mask.applied_to(outcome.tensors)
         name = f"level-{level:02d}"
         known = folder.load(name) if folder is not None else None
         if known is not None and folder is not None:
@@ -167,15 +181,19 @@ def find_ticket(
             if level == 0 and trained.captured is not None:
                 rewound = trained.captured
         results.append(LevelResult(level=level, kept=mask.kept, total=mask.total, accuracy=outcome.accuracy))
+        steps = total_steps - (rewind_step if level else 0)
+        flops += training_flops(arch, data.shape, mask, steps * recipe.batch)
+        # Level 0 starts from the initial weights, but what stands for it is where the other levels would start.
+        held = start if level and rewinding == "rate" else rewound
         ticket = Ticket.from_arrays(
             arch,
-            rewound,
+            held,
             mask,
-            weights=weights,
-            provenance=replace(provenance, level=level),
+            weights=final if level and rewinding == "rate" else first,
+            provenance=replace(provenance, level=level, flops=flops),
             results=_summary(results, tolerance),
         )
-        _check_rewound(ticket, rewound, mask)
+        _check_rewound(ticket, held, mask)
         if folder is not None and not outcome.resumed:
             _keep_level(folder, name, ticket, outcome, final)
         if on_level is not None:
@@ -193,17 +211,17 @@ def _check(arch: ArchSpec, data: ImageData, levels: int, rate: float, tolerance:
         raise MaskError(f"the tolerance must be in [0, 1] (got {tolerance})")
 
 
-def _full_mask(arch: ArchSpec, prune_head: bool | None) -> Mask:
-    names = set(arch.prunable_names(prune_head=prune_head))
+def full_mask(arch: ArchSpec, prunable: Collection[str]) -> Mask:
+    """The mask of a network's prunable tensors, by name, that prunes nothing."""
     return Mask(
-        {entry.name: np.ones(entry.tensor.shape, dtype=np.bool_) for entry in arch.state() if entry.name in names}
+        {entry.name: np.ones(entry.tensor.shape, dtype=np.bool_) for entry in arch.state() if entry.name in prunable}
     )
 
 
-def _provenance(data: ImageData, recipe: Recipe, rate: float, seed: int, compute: Compute) -> Provenance:
+def _provenance(method: str, data: ImageData, recipe: Recipe, rate: float, seed: int, compute: Compute) -> Provenance:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return Provenance(
-        method="imp",
+        method=method,
         rate=rate,
         seed=seed,
         dataset=DatasetInfo(
@@ -218,6 +236,7 @@ def _provenance(data: ImageData, recipe: Recipe, rate: float, seed: int, compute
 def _describe_run(arch: ArchSpec, provenance: Provenance, mask: Mask) -> dict[str, Any]:
     """What must be the same for a run to be resumed; more levels may be asked for."""
     return {
+        "method": provenance.method,
         "architecture": {"name": arch.name, "num_classes": arch.num_classes, "in_channels": arch.in_channels},
         "prunable_weights": mask.total,
         "rate": provenance.rate,

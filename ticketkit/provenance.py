@@ -14,6 +14,7 @@ from ticketkit.fractions import WithFractions
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Work = Annotated[float, Meta(ge=0, le=1e30)]
 # The length is given too, since Python's $ also matches before a final line break.
 Sha256 = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$", max_length=71)]
 
@@ -93,6 +94,22 @@ class Transformation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flops:
+    """Floating-point operations, a multiplication and an addition counted as two; see ``ticketkit.train.flops``.
+
+    Attributes:
+        sparse: With pruned weights skipped, as papers count them.
+        dense: With every weight, as hardware without support for sparsity computes them.
+    """
+
+    sparse: Work
+    dense: Work
+
+    def __add__(self, other: Flops) -> Flops:
+        return Flops(sparse=self.sparse + other.sparse, dense=self.dense + other.dense)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
     """How a ticket came to be.
 
@@ -104,6 +121,7 @@ class Provenance:
         dataset: The data it was found on.
         recipe: The training recipe in full.
         environment: Versions and settings the result can depend on (torch, device, threads).
+        flops: What all trainings that found it took together.
         tool: The program that wrote it.
         parent: Id of the ticket it was made from; None for one that was found.
         transformations: Every transformation since it was found, oldest first.
@@ -117,6 +135,7 @@ class Provenance:
     dataset: DatasetInfo | None = None
     recipe: Mapping[str, Any] | None = None
     environment: Mapping[str, Any] | None = None
+    flops: Flops | None = None
     tool: Tool = field(default_factory=Tool)
     parent: Sha256 | None = None
     transformations: tuple[Transformation, ...] = ()

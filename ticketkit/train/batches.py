@@ -7,6 +7,7 @@ alone: a run can resume at any step, and every arm of a comparison sees the same
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,18 @@ class Batches:
         self._std = torch.tensor(data.std, device=device)
         self._rows = torch.arange(self._height, device=device)
         self._columns = torch.arange(self._width, device=device)
+
+    def with_recipe(self, recipe: Recipe) -> Batches:
+        """The same images for a recipe that differs in its schedule alone; they are shared, not copied.
+
+        Raises:
+            DataError: If it has another batch size or augmentation.
+        """
+        if (recipe.batch, recipe.crop, recipe.flip) != (self.recipe.batch, self.recipe.crop, self.recipe.flip):
+            raise DataError(f"recipes {self.recipe.name} and {recipe.name} must batch and augment images alike")
+        shared = copy(self)
+        shared.recipe = recipe
+        return shared
 
     def epoch(self, seed: int, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch, shuffled and augmented.

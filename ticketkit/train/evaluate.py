@@ -11,7 +11,6 @@ from torch import nn
 from ticketkit.train.batches import Batches
 from ticketkit.train.compute import Compute
 
-
 TOP5_FROM = 20
 """The least number of classes for which the five likeliest say something."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,12 @@ class FlatParameters:
     Args:
         model: The module; its parameters are replaced in place.
         masks: Boolean arrays of the prunable parameters, by name; the others are unmasked. Pruned weights become 0.
+
+    Attributes:
+        values: All parameters.
+        gradients: Their gradients.
+        mask: Ones where a weight is kept, zeros where it is pruned.
+        masked: For each parameter with a mask its part of the buffers, and the number of its kept weights.
     """
 
     def __init__(self, model: nn.Module, masks: Mapping[str, BoolArray]) -> None:
@@ -29,9 +36,12 @@ class FlatParameters:
         self.values = nn.Parameter(torch.empty(total, device=device))
         self.gradients = torch.zeros(total, device=device)
         self.mask = torch.ones(total, device=device)
+        self.masked: dict[str, tuple[slice, int]] = {}
         offset = 0
         for name, parameter in parameters.items():
             end = offset + parameter.numel()
+            if name in masks:
+                self.masked[name] = slice(offset, end), int(np.count_nonzero(masks[name]))
             with torch.no_grad():
                 mask = torch.from_numpy(masks[name].copy()).to(device) if name in masks else torch.tensor(True)
                 _view(self.mask[offset:end], parameter.shape).copy_(mask)

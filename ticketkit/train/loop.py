@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import nn
@@ -21,8 +22,9 @@ from ticketkit.recipe import Recipe
 from ticketkit.train.batches import Batches
 from ticketkit.train.checkpoint import Checkpoint, TrainingState
 from ticketkit.train.compute import Compute
-from ticketkit.train.evaluate import accuracy_of, autocast
+from ticketkit.train.evaluate import autocast, evaluate
 from ticketkit.train.flat import FlatParameters
+from ticketkit.train.rewiring import Rewiring, rewire
 from ticketkit.train.schedule import learning_rate
 
 
@@ -52,6 +54,8 @@ class Trained:
         accuracy: Test accuracy at the end, in [0, 1].
         loss: Mean training loss of the last epoch.
         seconds: Wall time.
+        images_per_second: Training images a second, evaluation aside.
+        top5: Fraction of the test images whose class is among the five likeliest; None for less than 20 classes.
         captured: The tensors at the step that was asked for, if any.
     """
 
@@ -59,6 +63,8 @@ class Trained:
     accuracy: float
     loss: float
     seconds: float
+    images_per_second: float
+    top5: float | None = None
     captured: Tensors | None = None
 
 
@@ -71,11 +77,13 @@ def train(
     seed: int,
     compute: Compute,
     first_step: int = 0,
+    last_step: int | None = None,
     capture_step: int | None = None,
+    rewiring: Rewiring | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
 ) -> Trained:
-    """Train a network to the end of its recipe.
+    """Train a network to the end of its recipe, or to a step of it.
 
     Args:
         arch: The network.
@@ -85,6 +93,8 @@ def train(
         seed: Seed of data order and augmentation.
         compute: Where and how to compute.
         first_step: The step of the schedule to start at.
+        last_step: How many steps of the schedule to do; all of them if None.
+        rewiring: How connections are exchanged; None trains the mask as it is.
         capture_step: A step whose tensors are to be returned too, taken before it is made.
         checkpoint: Where the state is kept between epochs, and taken up from if there is one.
         on_epoch: Called after each epoch.
@@ -100,6 +110,8 @@ def train(
     step = first_step if saved is None else saved.step
     captured: Tensors | None = None if saved is None else saved.captured
     loss = math.nan
+    total = recipe.total_steps(per_epoch)
+    end = total if last_step is None else min(last_step, total)
     with compute.applied():
         model = instantiate(arch, tensors if saved is None else saved.tensors, compute.device).train()
         flat = FlatParameters(model, mask or {})
@@ -108,14 +120,19 @@ def train(
             _check_start(model, tensors, mask)
         else:
             flat.set_momentum(optimiser, saved.momentum)
-        while step < recipe.total_steps(per_epoch):
+        steps_began, steps_before = time.perf_counter(), step
+        while step < end:
             epoch, begun_at = step // per_epoch, step
             losses = torch.zeros((), device=compute.device)
-            for images, labels in batches.epoch(seed, epoch, first=step % per_epoch):
+            for images, labels in islice(batches.epoch(seed, epoch, first=step % per_epoch), end - step):
                 if step == capture_step:
                     captured = export_tensors(model)
                 optimiser.param_groups[0]["lr"] = learning_rate(recipe, step, per_epoch)
-                losses += training_step(model, flat, optimiser, images, labels, recipe, compute)
+                if rewiring is not None and rewiring.is_due(step, total):
+                    losses += gradients_of(model, flat, images, labels, recipe, compute)
+                    rewire(flat, optimiser, rewiring, step, total)
+                else:
+                    losses += training_step(model, flat, optimiser, images, labels, recipe, compute)
                 step += 1
             # The epoch's one synchronisation with the device.
             loss = float(losses) / (step - begun_at)
@@ -136,10 +153,17 @@ def train(
                 on_epoch(Progress(epoch=epoch + 1, epochs=recipe.epochs, step=step, loss=loss))
         if not flat.pruned_are_zero():
             raise RunError("pruned weights must stay exactly zero through training (some are not)")
-        accuracy = accuracy_of(model, batches, compute)
+        images_per_second = (step - steps_before) * recipe.batch / (time.perf_counter() - steps_began)
+        scores = evaluate(model, batches, compute)
         trained = export_tensors(model)
     return Trained(
-        tensors=trained, accuracy=accuracy, loss=loss, seconds=time.perf_counter() - began, captured=captured
+        tensors=trained,
+        accuracy=scores.accuracy,
+        loss=loss,
+        seconds=time.perf_counter() - began,
+        images_per_second=images_per_second,
+        top5=scores.top5,
+        captured=captured,
     )
 
 
@@ -177,10 +201,23 @@ def training_step(
     compute: Compute,
 ) -> torch.Tensor:
     """Make one optimiser step; gives the loss before it, on the device."""
+    loss = gradients_of(model, flat, images, labels, recipe, compute)
+    flat.mask_gradients()
+    optimiser.step()
+    return loss
+
+
+def gradients_of(
+    model: nn.Module,
+    flat: FlatParameters,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    recipe: Recipe,
+    compute: Compute,
+) -> torch.Tensor:
+    """Compute the gradients of all weights, pruned ones included; gives the loss, on the device."""
     flat.zero_gradients()
     with autocast(compute):
         loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
     loss.backward()  # type: ignore[no-untyped-call]
-    flat.mask_gradients()
-    optimiser.step()
     return loss.detach()

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
+from ticketkit.arch import ArchSpec
 from ticketkit.data import ImageData
+from ticketkit.encoding import Bitmask
 from ticketkit.errors import RecipeError, TicketkitError
+from ticketkit.find import DEFAULT_RATE
 from ticketkit.models import instantiate
+from ticketkit.models.build import Tensors
 from ticketkit.recipe import Recipe
-from ticketkit.report.comparison import TICKET, ArmResult, Report, Run
+from ticketkit.report.comparison import (
+    DEFAULT_MARGIN,
+    DEFAULT_REFERENCE,
+    TICKET,
+    ArmResult,
+    Cost,
+    LayerDensity,
+    Origin,
+    Report,
+    Run,
+)
 from ticketkit.seeds import derive_seed
 from ticketkit.ticket import Ticket
-from ticketkit.train import (
-    Batches,
-    Compute,
-    Progress,
-    accuracy_of,
-    check_fits,
-    choose_compute,
-    recalibrate,
-    train,
-)
-from ticketkit.verify.arm import ARMS, Arm, Context, Start
+from ticketkit.train import Batches, Compute, Progress, accuracy_of, check_fits, choose_compute, recalibrate, train
+from ticketkit.train.flops import training_flops
+from ticketkit.train.memory import peak_memory
+from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
+from ticketkit.verify.bench import Bench
 
 DEFAULT_ARMS = ("dense", "random", "reinit")
+
+StartAt = Literal["rewind", "0"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +49,21 @@ class RunReport:
     run: Run
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one training of one arm gave.
+
+    Attributes:
+        run: Its accuracy and cost.
+        kept: Weights that were kept: of the prunable ones, or all parameters of another, dense network.
+        architecture: Its network's name.
+    """
+
+    run: Run
+    kept: int
+    architecture: str
+
+
 def verify_ticket(
     ticket: Ticket,
     data: ImageData,
@@ -44,12 +72,21 @@ def verify_ticket(
     arms: Sequence[str] = DEFAULT_ARMS,
     rivals: Mapping[str, Ticket] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
-    start: Literal["rewind", "0"] = "rewind",
+    start: StartAt = "rewind",
+    reference: str = DEFAULT_REFERENCE,
+    margin: float = DEFAULT_MARGIN,
+    rate: float = DEFAULT_RATE,
+    dst_multiplier: int = 5,
+    runs: str | os.PathLike[str] | None = None,
     device: str | Compute = "auto",
     on_run: Callable[[RunReport], None] | None = None,
     on_epoch: Callable[[str, int, Progress], None] | None = None,
 ) -> Report:
     """Train a ticket beside its baselines: same recipe, data order, augmentation, seeds and start of the schedule.
+
+    Every arm keeps exactly as many weights as the ticket, and starts from the target's own weights at the ticket's
+    rewind step unless its summary says otherwise. Dynamic sparse training and the small dense network, which have no
+    early weights in common with the ticket, take the whole schedule.
 
     Args:
         ticket: The ticket.
@@ -60,12 +97,18 @@ def verify_ticket(
         seeds: One training of every arm for each. They are not those of ``find``: verifying a ticket with the seed
             that it was found with trains it in another data order.
         start: Where in the schedule every arm starts: at the step that the ticket's weights were taken at, or at 0.
+        reference: The arm that the elastic hypothesis compares the ticket with, if it is among the arms.
+        margin: How far below it the ticket may be, as a fraction of the test set.
+        rate: Fraction of the remaining weights that ``imp`` and ``lrr`` prune at each level, in (0, 1).
+        dst_multiplier: How many times longer ``rigl`` and ``set`` train.
+        runs: A folder that keeps what ``imp`` and ``lrr`` train on the target; None keeps nothing.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``, or the settings in full.
         on_run: Called at the end of each training.
         on_epoch: Called after each epoch with the arm, the seed and the training's progress.
 
     Raises:
-        TicketkitError: If there is no such arm, or no seed, or two arms share a name.
+        TicketkitError: If there is no such arm, or it does not go with this ticket, or no seed, or two arms share a
+            name.
         ArchError, DataError, RecipeError: If ticket, data and recipe do not fit each other.
         RunError: If there is no such device, or a training breaks.
     """
@@ -76,49 +119,193 @@ def verify_ticket(
         check_fits(contender.arch, data)
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
     batches = Batches(data, recipe, compute.device)
-    first_step = _first_step(ticket, recipe, batches, start)
-    runs: dict[str, list[Run]] = {name: [] for name in entrants}
-    kept: dict[str, tuple[int, int]] = {}
+    first_step = first_step_of(ticket, recipe, batches, start)
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in entrants}
     for seed in seeds:
+
+        def watch(arm: str, progress: Progress, seed: int = seed) -> None:
+            if on_epoch is not None:
+                on_epoch(arm, seed, progress)
+
+        bench = Bench(
+            arch=ticket.arch,
+            prunable=Target.of(ticket).prunable,
+            batches=batches,
+            compute=compute,
+            seed=network_seed(seed),
+            rewind_step=rewind_step_of(ticket, recipe, batches),
+            rate=rate,
+            runs=None if runs is None else Path(runs),
+            on_epoch=watch,
+        )
         for name, (arm, contender) in entrants.items():
-            context = Context(ticket=contender, batches=batches, compute=compute, seed=derive_seed(seed, "arm", name))
-            begin = arm.start(context)
-            kept[name] = (begin.mask.kept, begin.mask.total) if begin.mask else (contender.total, contender.total)
-
-            def watch(progress: Progress, name: str = name, seed: int = seed) -> None:
-                if on_epoch is not None:
-                    on_epoch(name, seed, progress)
-
-            trained = train(
-                contender.arch,
-                begin.tensors,
-                begin.mask,
-                batches,
-                seed=derive_seed(seed, "verify"),
-                compute=compute,
-                first_step=first_step,
-                on_epoch=watch,
-            )
-            run = Run(
+            outcome = run_arm(
+                name,
+                arm,
+                target=Target.of(contender),
+                ticket=contender,
+                bench=bench,
                 seed=seed,
-                accuracy=trained.accuracy,
-                untrained=_untrained(contender, begin, batches, compute),
-                loss=trained.loss,
-                seconds=trained.seconds,
+                first_step=first_step,
+                dst_multiplier=dst_multiplier,
+                on_epoch=partial(watch, name),
             )
-            runs[name].append(run)
+            outcomes[name].append(outcome)
             if on_run is not None:
-                on_run(RunReport(arm=name, run=run))
+                on_run(RunReport(arm=name, run=outcome.run))
     return Report(
         ticket_id=ticket.id,
         architecture=ticket.arch.name,
         sparsity=ticket.sparsity,
         start_step=first_step,
-        setting=_setting(data, recipe, compute),
+        setting=describe_setting(data, recipe, compute),
         arms=tuple(
-            ArmResult(name=name, summary=arm.summary, kept=kept[name][0], total=kept[name][1], runs=tuple(runs[name]))
-            for name, (arm, _) in entrants.items()
+            arm_result(name, arm.summary, Target.of(contender), outcomes[name])
+            for name, (arm, contender) in entrants.items()
         ),
+        reference=reference if reference in entrants and reference != TICKET else None,
+        margin=margin,
+        origin=origin_of(ticket),
+        layers=layer_densities(ticket),
+        find_flops=None if ticket.provenance.flops is None else ticket.provenance.flops.sparse,
+    )
+
+
+def run_arm(
+    name: str,
+    arm: Arm,
+    *,
+    target: Target,
+    ticket: Ticket | None,
+    bench: Bench,
+    seed: int,
+    first_step: int,
+    dense: Tensors | None = None,
+    dst_multiplier: int = 5,
+    on_epoch: Callable[[Progress], None] | None = None,
+) -> Outcome:
+    """Train one arm once. What it gives follows from its arguments alone, not from which other arms there are.
+
+    Args:
+        name: The arm's name, from which its own seed is derived.
+        arm: The arm.
+        target: The network, and how many of its weights to keep.
+        ticket: The ticket, if the arm depends on one.
+        bench: What it shares with other arms of this seed.
+        seed: The run's seed.
+        first_step: The step of the schedule to start at, unless the arm says another.
+        dense: Every weight of the network that the ticket is a part of, where it is known.
+        dst_multiplier: How many times longer dynamic sparse training takes.
+        on_epoch: Called after each epoch.
+    """
+    batches, compute = bench.batches, bench.compute
+    context = Context(
+        target=target,
+        ticket=ticket,
+        batches=batches,
+        compute=compute,
+        seed=derive_seed(seed, "arm", name),
+        bench=bench,
+        dense=dense,
+        dst_multiplier=dst_multiplier,
+    )
+    begin = arm.start(context)
+    arch = begin.arch or target.arch
+    own = batches if begin.recipe is None else batches.with_recipe(begin.recipe)
+    step = first_step if begin.first_step is None else begin.first_step
+    with peak_memory(compute) as memory:
+        trained = train(
+            arch,
+            begin.tensors,
+            begin.mask,
+            own,
+            seed=derive_seed(seed, "verify"),
+            compute=compute,
+            first_step=step,
+            rewiring=begin.rewiring,
+            on_epoch=on_epoch,
+        )
+    run = Run(
+        seed=seed,
+        accuracy=trained.accuracy,
+        untrained=_untrained(arch, begin, batches, compute),
+        loss=trained.loss,
+        seconds=trained.seconds,
+        top5=trained.top5,
+        cost=_cost(arch, begin, own, step, trained.images_per_second, memory.bytes),
+    )
+    if begin.arch is not None:
+        return Outcome(run=run, kept=arch.parameters, architecture=arch.name)
+    return Outcome(run=run, kept=target.total if begin.mask is None else begin.mask.kept, architecture=arch.name)
+
+
+def network_seed(seed: int) -> int:
+    """Seed of a run's network: its initialisation, its first steps, IMP on it; small enough for a ticket's document."""
+    return derive_seed(seed, "network") >> 10
+
+
+def arm_result(name: str, summary: str, target: Target, outcomes: Sequence[Outcome]) -> ArmResult:
+    """All trainings of one arm as a report holds them."""
+    architecture = outcomes[0].architecture
+    return ArmResult(
+        name=name,
+        summary=summary,
+        kept=outcomes[0].kept,
+        total=target.total,
+        runs=tuple(outcome.run for outcome in outcomes),
+        architecture=None if architecture == target.arch.name else architecture,
+    )
+
+
+def _cost(
+    arch: ArchSpec, begin: Start, batches: Batches, first_step: int, images_per_second: float, memory: int | None
+) -> Cost:
+    shape, batch = batches.data.shape, batches.recipe.batch
+    total = batches.recipe.total_steps(batches.steps_per_epoch)
+    flops = training_flops(arch, shape, begin.mask, (total - first_step) * batch)
+    sparse = flops.sparse
+    if begin.rewiring is not None:
+        # To exchange connections, the gradient of every weight is computed (RigL, appendix H).
+        extra = training_flops(arch, shape, begin.mask, begin.rewiring.count(total) * batch, passes=1)
+        sparse += (extra.dense - extra.sparse) if begin.rewiring.grow == "gradient" else 0.0
+    return Cost(
+        flops=sparse,
+        dense_flops=flops.dense,
+        setup_flops=begin.setup.sparse,
+        setup_dense_flops=begin.setup.dense,
+        images_per_second=images_per_second,
+        peak_memory=memory,
+    )
+
+
+def origin_of(ticket: Ticket, source: Ticket | None = None, order: str | None = None) -> Origin | None:
+    """Where a ticket was stretched from; None if it was not.
+
+    Args:
+        ticket: The ticket.
+        source: The one that it was stretched from, if it is at hand.
+        order: What to call the way it was stretched, instead of the policy's name.
+    """
+    if not ticket.provenance.transformations:
+        return None
+    last = ticket.provenance.transformations[-1]
+    return Origin(
+        architecture=last.source,
+        order=order or last.order,
+        mapping=last.mapping,
+        parent=last.parent,
+        layers=() if source is None else layer_densities(source),
+    )
+
+
+def layer_densities(ticket: Ticket) -> tuple[LayerDensity, ...]:
+    """How much of each prunable tensor a ticket keeps."""
+    return tuple(
+        LayerDensity(
+            name=entry.name, stage=entry.layer.stage, unit=entry.layer.unit, kept=stored.kept, size=stored.size
+        )
+        for entry in ticket.arch.state()
+        if isinstance(stored := ticket.stored[entry.name], Bitmask)
     )
 
 
@@ -128,6 +315,8 @@ def _entrants(arms: Sequence[str], rivals: Mapping[str, Ticket], ticket: Ticket)
     for name in arms:
         if name in entrants:
             raise TicketkitError(f"an arm must be named once (got {name!r} again)")
+        if obstacle := ARMS[name].obstacle(Target.of(ticket), ticket):
+            raise TicketkitError(f"for the arm {name!r} there must be {obstacle}")
         entrants[name] = (ARMS[name], ticket)
     for name, rival in rivals.items():
         if name in entrants:
@@ -137,7 +326,12 @@ def _entrants(arms: Sequence[str], rivals: Mapping[str, Ticket], ticket: Ticket)
     return entrants
 
 
-def _first_step(ticket: Ticket, recipe: Recipe, batches: Batches, start: Literal["rewind", "0"]) -> int:
+def first_step_of(ticket: Ticket, recipe: Recipe, batches: Batches, start: StartAt) -> int:
+    """The step of the schedule at which a ticket's training starts.
+
+    Raises:
+        RecipeError: If its weights are those of the end of a training, or of a step that this recipe does not reach.
+    """
     if start == "0":
         return 0
     if ticket.weights.role == "final":
@@ -152,15 +346,23 @@ def _first_step(ticket: Ticket, recipe: Recipe, batches: Batches, start: Literal
     return step
 
 
-def _untrained(ticket: Ticket, begin: Start, batches: Batches, compute: Compute) -> float:
+def rewind_step_of(ticket: Ticket, recipe: Recipe, batches: Batches) -> int:
+    """The step that the network's own weights are rewound to: the ticket's, or the recipe's if the ticket has none."""
+    if ticket.weights.role == "final":
+        return recipe.rewind_step(batches.steps_per_epoch)
+    return ticket.weights.step or 0
+
+
+def _untrained(arch: ArchSpec, begin: Start, batches: Batches, compute: Compute) -> float:
     """Accuracy before training. The running statistics of a stretched ticket do not fit it, so a copy gets its own."""
     with compute.applied():
         tensors = begin.mask.applied_to(begin.tensors) if begin.mask is not None else begin.tensors
-        model = instantiate(ticket.arch, tensors, compute.device)
+        model = instantiate(arch, tensors, compute.device)
         return accuracy_of(recalibrate(model, batches, compute), batches, compute)
 
 
-def _setting(data: ImageData, recipe: Recipe, compute: Compute) -> dict[str, Any]:
+def describe_setting(data: ImageData, recipe: Recipe, compute: Compute) -> dict[str, Any]:
+    """What all trainings of a comparison have in common: data, recipe, environment."""
     return {
         "dataset": {
             "name": data.name,

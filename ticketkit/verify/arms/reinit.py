@@ -8,7 +8,7 @@ from ticketkit.verify.arm import ARMS, Arm, Context, Start
 
 def start(context: Context) -> Start:
     """Every weight and every normalisation is drawn anew; the mask stays."""
-    return Start(tensors=initialise(context.ticket.arch, context.seed), mask=context.ticket.mask)
+    return Start(tensors=initialise(context.given.arch, context.seed), mask=context.given.mask)
 
 
 ARMS.register("reinit", Arm(summary="the ticket's mask, fresh weights", start=start))

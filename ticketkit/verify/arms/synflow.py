@@ -1,0 +1,26 @@
+"""SynFlow: synaptic flow, conserved layer by layer (Tanaka et al., 2020)."""
+
+from __future__ import annotations
+
+from ticketkit.ticket import Ticket
+from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
+from ticketkit.verify.scoring import pruned_at_rewind
+
+UNSUITED = ("layer_norm", "attention")
+
+
+def start(context: Context) -> Start:
+    """Prune in a hundred rounds, without data: a hundred passes of one image, next to nothing."""
+    return pruned_at_rewind(context, "synflow", passes=0)
+
+
+def obstacle(target: Target, _ticket: Ticket | None) -> str | None:
+    """Synaptic flow is a product of weights, which neither layer normalisation nor attention leaves one."""
+    found = sorted({layer.kind for layer in target.arch.layers()} & set(UNSUITED))
+    return f"no {found[0]} in the network ({target.arch.name} has it)" if found else None
+
+
+ARMS.register(
+    "synflow",
+    Arm(summary="SynFlow at the rewind step", start=start, depends_on="count", obstacle=obstacle),
+)

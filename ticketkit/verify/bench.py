@@ -1,0 +1,169 @@
+"""What the arms of one run share: the network's weights at the rewind step, and iterative magnitude pruning on it.
+
+Both are made when the first arm asks for them and not again. IMP's levels are kept in a folder, so that other
+verifications of the same network find them there, and a killed one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from ticketkit.arch import ArchSpec
+from ticketkit.bundle import load_ticket
+from ticketkit.errors import RunError
+from ticketkit.find import DEFAULT_RATE, METHODS, Rewinding, find_ticket, full_mask
+from ticketkit.mask import Mask
+from ticketkit.models import initialise
+from ticketkit.models.build import Tensors
+from ticketkit.provenance import Flops
+from ticketkit.prune import magnitudes
+from ticketkit.recipe import Recipe
+from ticketkit.selection import drop_count
+from ticketkit.train import Batches, Compute, Progress, train
+from ticketkit.train.flops import training_flops
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pruned:
+    """A network pruned by IMP to some number of weights.
+
+    Attributes:
+        mask: The kept weights.
+        tensors: Where its training starts from.
+        flops: What it took.
+    """
+
+    mask: Mask
+    tensors: Tensors
+    flops: Flops
+
+
+@dataclass(kw_only=True, eq=False)
+class Bench:
+    """What the arms of one run share.
+
+    Attributes:
+        arch: The network.
+        prunable: Names of its prunable tensors.
+        batches: The data and the recipe.
+        compute: Where and how to compute.
+        seed: Seed of the network's initialisation and of everything trained here; the same for all arms of a run.
+        rewind_step: The step whose weights all of them start from, in optimiser steps.
+        rate: Fraction of the remaining weights that IMP prunes at each level, in (0, 1).
+        runs: The folder in which IMP's runs are kept; None keeps them while this object lives.
+        on_epoch: Called after each epoch trained here, with what is trained and how far it is.
+    """
+
+    arch: ArchSpec
+    prunable: tuple[str, ...]
+    batches: Batches
+    compute: Compute
+    seed: int
+    rewind_step: int
+    rate: float = DEFAULT_RATE
+    runs: Path | None = None
+    on_epoch: Callable[[str, Progress], None] | None = None
+    _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
+
+    @cached_property
+    def rewound(self) -> Tensors:
+        """The dense network's weights at the rewind step: θ_r."""
+        start = initialise(self.arch, self.seed)
+        if not self.rewind_step:
+            return start
+        trained = train(
+            self.arch,
+            start,
+            None,
+            self.batches,
+            seed=self.seed,
+            compute=self.compute,
+            last_step=self.rewind_step,
+            on_epoch=self._watch("to the rewind step"),
+        )
+        return trained.tensors
+
+    @property
+    def rewound_flops(self) -> Flops:
+        """What reaching the rewind step takes."""
+        images = self.rewind_step * self.batches.recipe.batch
+        return training_flops(self.arch, self.batches.data.shape, None, images)
+
+    def pruned_to(self, kept: int, rewinding: Rewinding = "weights") -> Pruned:
+        """Prune the network by IMP until exactly so many weights are kept.
+
+        Levels take the fraction ``rate`` as long as more than ``kept`` remain; the last one takes what is left to take.
+
+        Args:
+            kept: How many weights to keep.
+            rewinding: What is rewound after each level; see :func:`ticketkit.find.find_ticket`.
+        """
+        level = levels_above(full_mask(self.arch, self.prunable).total, kept, self.rate)
+        folder = self._folder(rewinding)
+        find_ticket(
+            self.arch,
+            self.batches.data,
+            self._recipe,
+            seed=self.seed,
+            device=self.compute,
+            levels=level,
+            rate=self.rate,
+            prunable=self.prunable,
+            rewinding=rewinding,
+            run_dir=folder,
+            resume=True,
+            on_epoch=lambda level, progress: self._watch(f"{METHODS[rewinding]} level {level}")(progress),
+        )
+        last = load_ticket(folder / f"level-{level:02d}.st")
+        mask = drop_count(magnitudes(last.tensors, last.mask), last.mask, last.kept - kept)
+        if last.provenance.flops is None:
+            raise RunError(f"a level must say what it took to train (it does not): {folder}")
+        return Pruned(
+            mask=mask,
+            tensors=dict(last.tensors if rewinding == "rate" else load_ticket(folder / "rewind.st").tensors),
+            flops=last.provenance.flops,
+        )
+
+    @property
+    def _recipe(self) -> Recipe:
+        return replace(self.batches.recipe, rewind=f"{self.rewind_step}it")
+
+    def _folder(self, rewinding: Rewinding) -> Path:
+        """A folder that no other run than this one has, and this one always has."""
+        if self.runs is None and self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="ticketkit-")
+        parent = self.runs if self._temporary is None else Path(self._temporary.name)
+        what = {
+            "arch": [self.arch.name, self.arch.num_classes, self.arch.in_channels],
+            "prunable": sorted(self.prunable),
+            "data": self.batches.data.fingerprint,
+            "recipe": self._recipe.to_dict(),
+            "rate": self.rate,
+            "seed": self.seed,
+            "compute": self.compute.describe(),
+        }
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        return (parent or Path()) / f"{METHODS[rewinding]}-{self.arch.short_name}-{digest}"
+
+    def _watch(self, label: str) -> Callable[[Progress], None]:
+        def watch(progress: Progress) -> None:
+            if self.on_epoch is not None:
+                self.on_epoch(label, progress)
+
+        return watch
+
+
+def levels_above(total: int, kept: int, rate: float) -> int:
+    """The last level of IMP that keeps more than ``kept`` of ``total`` weights; 0, the dense network, if none does."""
+    level, remaining = 0, total
+    while True:
+        fewer = remaining - round(rate * remaining)
+        if fewer <= kept or fewer == remaining:
+            return level
+        level, remaining = level + 1, fewer
