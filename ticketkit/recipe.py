@@ -126,6 +126,11 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     return override_recipe(values, overrides, where=str(name))
 
 
+def read_recipe(values: Mapping[str, Any], name: str) -> Recipe:
+    """Make a recipe of the content of a TOML table, in which ``base`` may name a known one; see :func:`load_recipe`."""
+    return make_recipe(_with_base(values, name), name)
+
+
 def override_recipe(values: Mapping[str, Any], overrides: Iterable[str], where: str) -> Recipe:
     """Make a recipe of plain values, some fields replaced; see :func:`load_recipe` and :func:`make_recipe`."""
     changed = dict(values)
@@ -167,9 +172,14 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise RecipeError(f"a recipe must be a readable file ({error.strerror}): {path}") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise RecipeError(f"a recipe must be TOML ({error}): {path}") from None
-    base = values.pop("base", None)
+    return _with_base(values, path.stem)
+
+
+def _with_base(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    own = dict(values)
+    base = own.pop("base", None)
     inherited = _read_known(base) if isinstance(base, str) else {}
-    return {**inherited, "name": path.stem, **values}
+    return {**inherited, "name": name, **own}
 
 
 def _toml_value(text: str) -> Any:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 MAX_WIDTH = 80
 _LABEL_WIDTH = 9
 """Leaves exactly the 71 columns of a ticket's id."""
-_PLAIN = str.maketrans({"█": "#", "×": "x", "…": ".", "−": "-"} | dict.fromkeys("▏▎▍▌▋▊▉", "#"))
+_PLAIN = str.maketrans(
+    {"█": "#", "×": "x", "…": ".", "−": "-", "←": "<", "±": "+-"}
+    | dict.fromkeys("▏▎▍▌▋▊▉", "#")
+    | dict(zip("▁▂▃▄▅▆▇", "_.-~=+*", strict=True))
+)
 
 
 def console(*, stderr: bool = False) -> Console:

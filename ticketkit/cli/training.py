@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ticketkit.cli.output import console, counted
+from ticketkit.cli.output import console
 
 if TYPE_CHECKING:
     from ticketkit.data import ImageData
     from ticketkit.recipe import Recipe
+    from ticketkit.ticket import Ticket
     from ticketkit.train import Compute
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,6 +35,19 @@ DATA_OPTIONS = (
         "--limit", type=click.IntRange(min=1), help="Train on this many images only, spread evenly over the classes."
     ),
 )
+COMPUTE_OPTIONS = (
+    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to compute."),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16"]),
+        help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default.",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
+    ),
+)
 TRAINING_OPTIONS = (
     click.option(
         "--recipe",
@@ -47,17 +61,7 @@ TRAINING_OPTIONS = (
         multiple=True,
         help="Override one field of the recipe, such as epochs=20 or lr=0.05; may be repeated.",
     ),
-    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to compute."),
-    click.option(
-        "--precision",
-        type=click.Choice(["fp32", "bf16"]),
-        help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default.",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
-    ),
+    *COMPUTE_OPTIONS,
 )
 
 
@@ -115,10 +119,36 @@ def load_setting(
 
 def describe_device(setting: Setting) -> str:
     """The device as the commands print it."""
-    compute = setting.compute
-    if compute.is_cuda:
-        return f"{compute.describe()['device']} ({compute.device}), {compute.precision}"
-    return f"cpu, {counted(compute.threads, 'thread')}, {compute.precision}"
+    return setting.compute.summary
+
+
+def found_on(ticket: Ticket, path: Path) -> str:
+    """Name of the data set that a ticket was found on.
+
+    Raises:
+        click.UsageError: If it does not say.
+    """
+    dataset = ticket.provenance.dataset
+    if dataset is None:
+        raise click.UsageError(f"--dataset must be given: {path} does not say what it was found on")
+    return dataset.name.partition(":")[0].partition("[")[0]
+
+
+def recipe_for(ticket: Ticket, recipe: str | None, overrides: tuple[str, ...], path: Path) -> Recipe:
+    """The recipe that was asked for, or the one that a ticket was found with, some fields replaced.
+
+    Raises:
+        click.UsageError: If none was asked for and the ticket does not say.
+        RecipeError: If there is no such recipe.
+    """
+    from ticketkit.recipe import load_recipe, override_recipe
+
+    if recipe is not None:
+        return load_recipe(recipe, overrides)
+    values = ticket.provenance.recipe
+    if values is None:
+        raise click.UsageError(f"--recipe must be given: {path} does not say how it was found")
+    return override_recipe(values, overrides, where=str(path))
 
 
 @contextmanager

@@ -24,7 +24,8 @@ def check_kept(subject: Subject, kept: int) -> None:
     Raises:
         MaskError: If ``kept`` is not from 0 to the number of weights that the subject's mask keeps.
     """
-    if not 0 <= kept <= (most := subject.mask.kept):
+    most = subject.mask.kept
+    if not 0 <= kept <= most:
         raise MaskError(f"the number of weights to keep must be from 0 to the {most:,} kept (got {kept:,})")
 
 

@@ -10,8 +10,8 @@ weights with the *highest* S go: without them the flow shrinks least, or even gr
 nothing. Elsewhere in ticketkit the lowest scores go, so the score here is −S(−θ) = θ ⊙ H g.
 
 As in the paper's algorithm, g is first computed over all images and held constant; then ⟨g, ∂L_b/∂θ⟩ is differentiated
-batch by batch and added up. L is the mean cross-entropy; g is that of the weights that remain, since no others are
-trained. The network is in training mode: each batch is normalised by its own statistics.
+batch by batch and added up. L is the mean cross-entropy; g and H are those of the prunable weights that remain, without
+biases and normalisation. The network is in training mode: each batch is normalised by its own statistics.
 
 Where other code departs: that of GraSP's authors divides the logits by a temperature of 200, while this follows the
 paper's formula, which has none. ElasticLTH's (VITA-Group/ElasticLTH, ``pruning/grasp_global.py``) divides them too, and

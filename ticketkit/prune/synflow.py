@@ -105,7 +105,7 @@ class SynapticFlow:
             for name, weight in self.weights.items():
                 weight.copy_(self.magnitudes[name] * as_tensor(mask[name], weight.device))
         total = self.model(self.image).sum()
-        flow = float(total)
+        flow = total.item()
         if not math.isfinite(flow):
             raise MaskError(f"the synaptic flow must be finite, in float64 (got {flow})")
         return flow, weighted(self.weights, torch.autograd.grad(total, list(self.weights.values())))

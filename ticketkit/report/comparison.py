@@ -1,109 +1,48 @@
-"""The result of a verification: a ticket beside its baselines, as a value."""
+"""The result of a verification: a ticket beside its baselines, as a value and as JSON."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
+from typing import Any, Final, Self
+
+import msgspec
 
 from ticketkit.errors import TicketkitError
-from ticketkit.report.statistics import Interval, deviation, paired_difference
+from ticketkit.report.account import account
+from ticketkit.report.judgement import verdict
+from ticketkit.report.runs import Amount, ArmResult, Cost, Count, Fraction, Run
+from ticketkit.report.statistics import Interval, NonInferiority, non_inferiority, paired_difference
 
-FORMAT = {"name": "ticketkit-verify", "version": "1.1"}
+__all__ = [
+    "DEFAULT_MARGIN",
+    "DEFAULT_REFERENCE",
+    "FORMAT",
+    "TICKET",
+    "ArmResult",
+    "Cost",
+    "LayerDensity",
+    "Origin",
+    "Report",
+    "Run",
+    "verdict",
+]
 
-TICKET = "ticket"
+FORMAT: Final = {"name": "ticketkit-verify", "version": "1.1"}
+"""Name and version of :meth:`Report.to_json`, specified in ``formats/verify-v1.md``."""
+
+TICKET: Final = "ticket"
 """The arm that all others are compared with."""
 
-DEFAULT_REFERENCE = "imp"
+DEFAULT_REFERENCE: Final = "imp"
 """The arm that the elastic hypothesis is about: IMP on the target itself."""
 
-DEFAULT_MARGIN = 0.005
+DEFAULT_MARGIN: Final = 0.005
 """Half a point: how far below the reference a ticket may be and still count as nearly as good."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one training cost, and what had to be computed before it could begin.
-
-    FLOPs count a multiplication and an addition as two, over convolutions and linear layers, three passes a training
-    image. *Sparse* skips pruned weights, as the paper and RigL count; *dense* is what hardware without sparsity does.
-
-    Attributes:
-        flops: FLOPs of the training, sparse.
-        dense_flops: The same, dense.
-        setup_flops: FLOPs before it (IMP's levels, the steps up to the rewind step, scoring), sparse.
-        setup_dense_flops: The same, dense.
-        images_per_second: Training images a second, evaluation aside.
-        peak_memory: Most memory in use during the training, in bytes: allocated on a GPU, of the whole process on a
-            CPU; None where the system does not tell.
-    """
-
-    flops: float
-    dense_flops: float
-    setup_flops: float
-    setup_dense_flops: float
-    images_per_second: float
-    peak_memory: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One training of one arm.
-
-    Attributes:
-        seed: The seed that the same run of every arm has.
-        accuracy: Test accuracy at the end, in [0, 1].
-        untrained: Test accuracy before training, running statistics recalibrated, in [0, 1].
-        loss: Mean training loss of the last epoch.
-        seconds: Wall time.
-        top5: Fraction of the test images whose class is among the five likeliest; None for less than 20 classes.
-        cost: What it cost; None in reports of ticketkit 0.1.
-    """
-
-    seed: int
-    accuracy: float
-    untrained: float
-    loss: float
-    seconds: float
-    top5: float | None = None
-    cost: Cost | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmResult:
-    """All trainings of one arm.
-
-    Attributes:
-        name: The arm.
-        summary: What it is, in one line.
-        kept: Kept prunable weights; all weights of a network that is not pruned.
-        total: Prunable weights of the network that is verified.
-        runs: Its trainings, one a seed.
-        architecture: Its network's name, where it is not the ticket's.
-    """
-
-    name: str
-    summary: str
-    kept: int
-    total: int
-    runs: tuple[Run, ...]
-    architecture: str | None = None
-
-    @property
-    def accuracies(self) -> list[float]:
-        """Test accuracy of each training, in [0, 1]."""
-        return [run.accuracy for run in self.runs]
-
-    @property
-    def mean(self) -> float:
-        """Mean test accuracy, in [0, 1]."""
-        return fmean(self.accuracies)
-
-    @property
-    def deviation(self) -> float | None:
-        """Standard deviation of the test accuracies; None for one seed."""
-        return deviation(self.accuracies)
+_SETTING: Final = ("dataset", "recipe", "environment")
+_WRAPPERS: Final = ("results", "result", "report")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +60,8 @@ class LayerDensity:
     name: str
     stage: int | None
     unit: int | None
-    kept: int
-    size: int
+    kept: Count
+    size: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,12 +87,15 @@ class Origin:
 class Report:
     """A ticket beside its baselines.
 
+    Arms may have different seeds, as in a sweep that is not done: whatever compares two of them takes the seeds that
+    both have.
+
     Attributes:
         ticket_id: The ticket's id.
         architecture: Its network's name.
         sparsity: Its sparsity, in [0, 1].
         start_step: The step of the schedule that the ticket's training started at.
-        setting: What the trainings had in common: data, recipe, environment.
+        setting: What the trainings had in common, an object each: ``dataset``, ``recipe``, ``environment``.
         arms: The arms, the ticket first.
         reference: The arm that the elastic hypothesis compares the ticket with; None if it was not trained.
         margin: How far below the reference the ticket may be for the hypothesis to hold, as a fraction of the test set.
@@ -161,6 +103,9 @@ class Report:
         layers: The ticket's prunable tensors.
         find_flops: Sparse FLOPs of finding the ticket that it was stretched from; None where that is not known.
         command: The command that made the report; empty from Python.
+
+    Raises:
+        TicketkitError: If the ticket is not the first arm, two arms share a name, or the reference is no other arm.
     """
 
     ticket_id: str
@@ -176,6 +121,43 @@ class Report:
     find_flops: float | None = None
     command: str = ""
 
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        if names[:1] != [TICKET] or len(set(names)) < len(names):
+            raise TicketkitError(f"the arms of a report must be {TICKET!r} and others, each name once (got {names})")
+        if self.reference not in {None, *names[1:]}:
+            known = ", ".join(names[1:]) or "the arms beside the ticket (there is none)"
+            raise TicketkitError(f"the reference must be one of {known} (got {self.reference!r})")
+
+    @classmethod
+    def from_json(cls, document: Any, where: str = "") -> Self:
+        """Read a report back from what :meth:`to_json` gave, of this or any other version 1.x.
+
+        Members that are not known, and those that follow from others, are not looked at. A report may stand in the
+        member ``results``, ``result`` or ``report`` of an object that says more about it, as benchmarks keep it.
+
+        Args:
+            document: The parsed JSON document.
+            where: The file it came from, for messages.
+
+        Raises:
+            TicketkitError: If it is no such report; the message is one line that names the member and ``where``.
+        """
+        try:
+            return cls(**_read(document))
+        except TicketkitError as error:
+            raise TicketkitError(f"{error}: {where}" if where else str(error)) from None
+
+    @property
+    def ticket(self) -> ArmResult:
+        """The ticket's own arm."""
+        return self.arms[0]
+
+    @property
+    def rivals(self) -> tuple[ArmResult, ...]:
+        """The arms that the ticket is compared with."""
+        return self.arms[1:]
+
     def arm(self, name: str) -> ArmResult:
         """One arm by its name.
 
@@ -188,69 +170,155 @@ class Report:
         known = ", ".join(arm.name for arm in self.arms)
         raise TicketkitError(f"an arm of this report must be one of {known} (got {name!r})")
 
-    def lead_over(self, name: str) -> Interval:
-        """How far the ticket is above an arm, seed by seed: a fraction of the test set with its 95 % interval."""
-        return paired_difference(self.arm(TICKET).accuracies, self.arm(name).accuracies)
+    def difference(self, name: str, reference: str) -> Interval | None:
+        """How far an arm is above another, over the seeds that both have.
+
+        Args:
+            name: The arm.
+            reference: The other one.
+
+        Returns:
+            A fraction of the test set with its 95 % interval; None if the two share no seed.
+
+        Raises:
+            TicketkitError: If the report has no such arm.
+        """
+        left, right = self._paired(name, reference)
+        return paired_difference(left, right) if left else None
+
+    def over_reference(self, name: str) -> Interval | None:
+        """How far an arm is above the reference: :meth:`difference` of the two.
+
+        None where there is no reference, and for the reference itself.
+        """
+        return None if self.reference in {None, name} else self.difference(name, str(self.reference))
+
+    def lead_over(self, name: str) -> Interval | None:
+        """How far the ticket is above an arm: :meth:`difference` of the two."""
+        return self.difference(TICKET, name)
+
+    def non_inferiority(self, name: str) -> NonInferiority | None:
+        """Whether the ticket is no more than the margin below an arm; None if the two share no seed.
+
+        Raises:
+            TicketkitError: If the report has no such arm.
+        """
+        left, right = self._paired(TICKET, name)
+        return non_inferiority(left, right, self.margin) if left else None
+
+    def hypothesis(self) -> NonInferiority | None:
+        """The elastic hypothesis: whether the ticket is no more than the margin below the reference.
+
+        None if the reference was not trained, or with none of the ticket's seeds.
+        """
+        return None if self.reference is None else self.non_inferiority(self.reference)
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values; ``formats/verify-v1.md`` describes them."""
-        return {
-            "format": dict(FORMAT),
+        costs = account(self)
+        document = {
+            "format": FORMAT,
+            "command": self.command,
             "ticket": {"id": self.ticket_id, "architecture": self.architecture, "sparsity": self.sparsity},
+            "origin": self.origin,
             "start_step": self.start_step,
             **self.setting,
+            "reference": self.reference,
+            "margin": self.margin,
+            "find_flops": self.find_flops,
             "arms": [self._arm_json(arm) for arm in self.arms],
+            "layers": self.layers,
+            "hypothesis": self.hypothesis(),
+            "account": None if costs is None else costs.to_json(),
             "verdict": verdict(self),
         }
+        # Through text and back: JSON has lists and no tuples.
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(document))
+        return plain
 
     def _arm_json(self, arm: ArmResult) -> dict[str, Any]:
-        lead = None if arm.name == TICKET else self.lead_over(arm.name)
         return {
             "name": arm.name,
             "summary": arm.summary,
+            "architecture": arm.architecture,
             "kept": arm.kept,
             "total": arm.total,
             "mean": arm.mean,
             "deviation": arm.deviation,
-            "ticket_lead": None if lead is None else {"mean": lead.mean, "low": lead.low, "high": lead.high},
-            "runs": [
-                {
-                    "seed": run.seed,
-                    "accuracy": run.accuracy,
-                    "untrained": run.untrained,
-                    "loss": run.loss,
-                    "seconds": run.seconds,
-                }
-                for run in arm.runs
-            ],
+            "top5": arm.top5,
+            "top5_deviation": arm.top5_deviation,
+            "ticket_lead": None if arm.name == TICKET else self.lead_over(arm.name),
+            "difference_to_reference": self.over_reference(arm.name),
+            "runs": arm.runs,
         }
 
-
-def verdict(report: Report) -> str:
-    """One line that says what the trainings showed, and what they could not tell."""
-    rivals = [arm.name for arm in report.arms if arm.name != TICKET]
-    if not rivals:
-        return "The ticket was trained alone: nothing to compare it with."
-    if len(report.arms[0].runs) < 2:  # noqa: PLR2004 - one seed has no spread
-        return "One seed tells no difference from noise: give more with --seeds."
-    above, below, level = [], [], []
-    for name in rivals:
-        lead = report.lead_over(name)
-        if lead.is_above_zero:
-            above.append(name)
-        elif lead.high is not None and lead.high < 0:
-            below.append(name)
-        else:
-            level.append(name)
-    parts = []
-    if above:
-        parts.append(f"beats {_listed(above)}")
-    if below:
-        parts.append(f"loses to {_listed(below)}")
-    if level:
-        parts.append(f"is not told from {_listed(level)}")
-    return f"The ticket {_listed(parts)} (95 %, {len(report.arms[0].runs)} seeds)."
+    def _paired(self, name: str, other: str) -> tuple[list[float], list[float]]:
+        left, right = self.arm(name).by_seed, self.arm(other).by_seed
+        seeds = [seed for seed in left if seed in right]
+        return [left[seed] for seed in seeds], [right[seed] for seed in seeds]
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    id: str
+    architecture: str
+    sparsity: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    """What is read of a document; what only version 1.1 has comes with the value that 1.0 implies."""
+
+    ticket: _Subject
+    start_step: Count
+    arms: tuple[ArmResult, ...]
+    dataset: dict[str, Any] | None = None
+    recipe: dict[str, Any] | None = None
+    environment: dict[str, Any] | None = None
+    reference: str | None = None
+    margin: Fraction = DEFAULT_MARGIN
+    origin: Origin | None = None
+    layers: tuple[LayerDensity, ...] = ()
+    find_flops: Amount | None = None
+    command: str = ""
+
+
+def _read(document: Any) -> dict[str, Any]:
+    """The fields of a report."""
+    place = "$"
+    if isinstance(document, Mapping) and "format" not in document:
+        for member in _WRAPPERS:
+            if isinstance(document.get(member), Mapping):
+                document, place = document[member], f"$.{member}"
+                break
+    _check_format(document.get("format") if isinstance(document, Mapping) else None)
+    try:
+        found = msgspec.convert(document, _Document)
+    except msgspec.ValidationError as error:
+        message = str(error).replace("`$", f"`{place}")
+        raise TicketkitError(f"a verify report must follow its format: {message}") from None
+    return {
+        "ticket_id": found.ticket.id,
+        "architecture": found.ticket.architecture,
+        "sparsity": found.ticket.sparsity,
+        "start_step": found.start_step,
+        "setting": {name: values for name in _SETTING if (values := getattr(found, name)) is not None},
+        "arms": found.arms,
+        "reference": found.reference,
+        "margin": found.margin,
+        "origin": found.origin,
+        "layers": found.layers,
+        "find_flops": found.find_flops,
+        "command": found.command,
+    }
+
+
+def _check_format(found: Any) -> None:
+    if not isinstance(found, Mapping) or found.get("name") != FORMAT["name"]:
+        name = found.get("name") if isinstance(found, Mapping) else found
+        raise TicketkitError(f"a verify report's format must be named {FORMAT['name']!r} (got {repr(name)[:60]})")
+    version = found.get("version")
+    if not isinstance(version, str) or not re.fullmatch(r"1\.[0-9]{1,4}", version):
+        raise TicketkitError(
+            f"a verify report's format.version must be 1.x (got {repr(version)[:60]}); a newer ticketkit may read it"
+        )

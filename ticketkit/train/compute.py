@@ -43,6 +43,13 @@ class Compute:
         settings: dict[str, Any] = {"torch": str(torch.__version__), "device": device, "precision": self.precision}
         return settings if self.is_cuda else {**settings, "threads": self.threads}
 
+    @property
+    def summary(self) -> str:
+        """The same in a few words, for people."""
+        if self.is_cuda:
+            return f"{torch.cuda.get_device_name(self.device)} ({self.device}), {self.precision}"
+        return f"cpu, {self.threads} thread{'' if self.threads == 1 else 's'}, {self.precision}"
+
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Use this many threads inside the block, as many as before after it."""

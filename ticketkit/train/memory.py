@@ -49,6 +49,8 @@ def peak_memory(compute: Compute) -> Iterator[PeakMemory]:
     """
     peak = PeakMemory()
     if compute.is_cuda:
+        # Before the first use of CUDA there is no peak to reset, and torch says so by an error.
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats(compute.device)
     else:
         _forget_peak()

@@ -11,7 +11,7 @@ import numpy as np
 from ticketkit.arch import ArchSpec
 from ticketkit.encoding import Array
 from ticketkit.errors import TicketkitError
-from ticketkit.find import full_mask
+from ticketkit.find import Rewinding, full_mask
 from ticketkit.mask import BoolArray, Mask
 from ticketkit.models.build import Tensors
 from ticketkit.provenance import Flops
@@ -22,6 +22,7 @@ from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute
 from ticketkit.train.rewiring import Rewiring
 from ticketkit.verify.bench import Bench
+from ticketkit.verify.lineage import Stages
 
 NOTHING = Flops(sparse=0.0, dense=0.0)
 
@@ -46,6 +47,12 @@ class Target:
     def of(cls, ticket: Ticket) -> Target:
         """The network and count of a ticket."""
         return cls(arch=ticket.arch, prunable=tuple(ticket.mask), kept=ticket.kept)
+
+    @classmethod
+    def at(cls, arch: ArchSpec, sparsity: float) -> Target:
+        """A network with what its family prunes, at a sparsity in [0, 1]."""
+        everything = full_mask(arch, arch.prunable_names())
+        return cls(arch=arch, prunable=tuple(everything), kept=round((1 - sparsity) * everything.total))
 
     @property
     def total(self) -> int:
@@ -117,7 +124,7 @@ class Start:
     setup: Flops = NOTHING
 
 
-def no_obstacle(_target: Target, _ticket: Ticket | None) -> None:
+def no_obstacle(_target: Target, _stages: Stages | None) -> None:
     """Nothing keeps an arm from being trained."""
 
 
@@ -130,14 +137,18 @@ class Arm:
         start: Makes the mask and the weights.
         depends_on: What makes it another arm: another ``network``, another ``count`` of kept weights too, or another
             ``ticket``. A study trains an arm once for all tickets that it does not depend on.
-        obstacle: Says what keeps it from being trained for this target or ticket, as the end of "there must be …";
-            None if nothing does.
+        lengthened: Whether its training takes ``dst_multiplier`` times as long.
+        finds: The IMP run on the network that it needs, which a study makes before; None if it needs none.
+        obstacle: Says what keeps it from being trained for a target, or for a ticket with this mapping (None for one
+            that was not stretched), as the end of "there must be …"; None if nothing does.
     """
 
     summary: str
     start: Callable[[Context], Start]
     depends_on: DependsOn = "ticket"
-    obstacle: Callable[[Target, Ticket | None], str | None] = no_obstacle
+    lengthened: bool = False
+    finds: Rewinding | None = None
+    obstacle: Callable[[Target, Stages | None], str | None] = no_obstacle
 
 
 ARMS: Registry[Arm] = Registry("arm", "ticketkit.verify.arms", TicketkitError)

@@ -25,6 +25,7 @@ from ticketkit.provenance import Flops
 from ticketkit.prune import magnitudes
 from ticketkit.recipe import Recipe
 from ticketkit.selection import drop_count
+from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, train
 from ticketkit.train.flops import training_flops
 
@@ -104,8 +105,27 @@ class Bench:
             kept: How many weights to keep.
             rewinding: What is rewound after each level; see :func:`ticketkit.find.find_ticket`.
         """
-        level = levels_above(full_mask(self.arch, self.prunable).total, kept, self.rate)
+        last = self.level_above(kept, rewinding)
+        mask = drop_count(magnitudes(last.tensors, last.mask), last.mask, last.kept - kept)
+        if last.provenance.flops is None:
+            raise RunError("a level must say what it took to train (it does not)")
+        return Pruned(
+            mask=mask,
+            tensors=dict(last.tensors if rewinding == "rate" else self.rewind_ticket(rewinding).tensors),
+            flops=last.provenance.flops,
+        )
+
+    def level_above(self, kept: int, rewinding: Rewinding = "weights") -> Ticket:
+        """The network at the end of the last level that keeps more than so many weights."""
+        full = full_mask(self.arch, self.prunable).total
+        return self.level(levels_above(full, kept, self.rate), rewinding)
+
+    def level(self, level: int, rewinding: Rewinding = "weights") -> Ticket:
+        """The network at the end of a level's training; its levels before that are trained first."""
         folder = self._folder(rewinding)
+        done = folder / f"level-{level:02d}.st"  # written last of all; the folder's name says that it is this run's
+        if done.exists():
+            return load_ticket(done)
         find_ticket(
             self.arch,
             self.batches.data,
@@ -120,15 +140,11 @@ class Bench:
             resume=True,
             on_epoch=lambda level, progress: self._watch(f"{METHODS[rewinding]} level {level}")(progress),
         )
-        last = load_ticket(folder / f"level-{level:02d}.st")
-        mask = drop_count(magnitudes(last.tensors, last.mask), last.mask, last.kept - kept)
-        if last.provenance.flops is None:
-            raise RunError(f"a level must say what it took to train (it does not): {folder}")
-        return Pruned(
-            mask=mask,
-            tensors=dict(last.tensors if rewinding == "rate" else load_ticket(folder / "rewind.st").tensors),
-            flops=last.provenance.flops,
-        )
+        return load_ticket(done)
+
+    def rewind_ticket(self, rewinding: Rewinding = "weights") -> Ticket:
+        """The dense network at the rewind step, as the ticket that prunes nothing; level 0 must have been trained."""
+        return load_ticket(self._folder(rewinding) / "rewind.st")
 
     @property
     def _recipe(self) -> Recipe:

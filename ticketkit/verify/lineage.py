@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from ticketkit.errors import TicketkitError
 from ticketkit.stretch import parse_stage_map
 from ticketkit.ticket import Ticket
 
+Stages = tuple[tuple[int, ...], ...]
+"""The source unit of each unit, stage by stage."""
 
-def stages_of(ticket: Ticket) -> tuple[tuple[int, ...], ...]:
-    """The source unit of each of a stretched ticket's units, stage by stage.
 
-    Raises:
-        TicketkitError: If the ticket was not stretched.
-    """
+def stages_of(ticket: Ticket) -> Stages | None:
+    """The source unit of each of a ticket's units; None if it was not stretched."""
     if not ticket.provenance.transformations:
-        raise TicketkitError("a ticket must have been stretched to say where its units are from (it was not)")
+        return None
     return parse_stage_map(ticket.provenance.transformations[-1].mapping).for_stages(len(ticket.arch.stages))
 
 
-def copies_of(ticket: Ticket) -> frozenset[tuple[int, int]]:
+def copies_in(stages: Stages | None) -> frozenset[tuple[int, int]]:
     """Stage and unit of every copy of an earlier unit; empty for a ticket that was not stretched."""
-    if not ticket.provenance.transformations:
-        return frozenset()
     return frozenset(
         (stage, unit)
-        for stage, sources in enumerate(stages_of(ticket))
+        for stage, sources in enumerate(stages or ())
         for unit, source in enumerate(sources)
         if source in sources[:unit]
     )

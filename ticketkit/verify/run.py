@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 from ticketkit.arch import ArchSpec
 from ticketkit.data import ImageData
 from ticketkit.encoding import Bitmask
-from ticketkit.errors import RecipeError, TicketkitError
+from ticketkit.errors import TicketkitError
 from ticketkit.find import DEFAULT_RATE
 from ticketkit.models import instantiate
 from ticketkit.models.build import Tensors
@@ -33,12 +32,12 @@ from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, accuracy_of, check_fits, choose_compute, recalibrate, train
 from ticketkit.train.flops import training_flops
 from ticketkit.train.memory import peak_memory
+from ticketkit.train.setting import StartAt, describe_setting, first_step_of
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
 from ticketkit.verify.bench import Bench
+from ticketkit.verify.lineage import stages_of
 
 DEFAULT_ARMS = ("dense", "random", "reinit")
-
-StartAt = Literal["rewind", "0"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +118,7 @@ def verify_ticket(
         check_fits(contender.arch, data)
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
     batches = Batches(data, recipe, compute.device)
-    first_step = first_step_of(ticket, recipe, batches, start)
+    first_step = first_step_of(ticket, recipe, batches.steps_per_epoch, start)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in entrants}
     for seed in seeds:
 
@@ -199,17 +198,11 @@ def run_arm(
         on_epoch: Called after each epoch.
     """
     batches, compute = bench.batches, bench.compute
-    context = Context(
-        target=target,
-        ticket=ticket,
-        batches=batches,
-        compute=compute,
-        seed=derive_seed(seed, "arm", name),
-        bench=bench,
-        dense=dense,
-        dst_multiplier=dst_multiplier,
+    begin = arm.start(
+        context_of(
+            name, target=target, ticket=ticket, bench=bench, seed=seed, dense=dense, dst_multiplier=dst_multiplier
+        )
     )
-    begin = arm.start(context)
     arch = begin.arch or target.arch
     own = batches if begin.recipe is None else batches.with_recipe(begin.recipe)
     step = first_step if begin.first_step is None else begin.first_step
@@ -237,6 +230,36 @@ def run_arm(
     if begin.arch is not None:
         return Outcome(run=run, kept=arch.parameters, architecture=arch.name)
     return Outcome(run=run, kept=target.total if begin.mask is None else begin.mask.kept, architecture=arch.name)
+
+
+def context_of(
+    name: str,
+    *,
+    target: Target,
+    ticket: Ticket | None,
+    bench: Bench,
+    seed: int,
+    dense: Tensors | None = None,
+    dst_multiplier: int = 5,
+) -> Context:
+    """What an arm of this name may look at; see :func:`run_arm` for the arguments."""
+    return Context(
+        target=target,
+        ticket=ticket,
+        batches=bench.batches,
+        compute=bench.compute,
+        seed=derive_seed(seed, "arm", name),
+        bench=bench,
+        dense=dense,
+        dst_multiplier=dst_multiplier,
+    )
+
+
+def obstacles(ticket: Ticket) -> dict[str, str]:
+    """The arms that do not go with a ticket, each with what there would have to be."""
+    target, stages = Target.of(ticket), stages_of(ticket)
+    found = {name: arm.obstacle(target, stages) for name, arm in ARMS.items()}
+    return {name: obstacle for name, obstacle in found.items() if obstacle is not None}
 
 
 def network_seed(seed: int) -> int:
@@ -315,7 +338,7 @@ def _entrants(arms: Sequence[str], rivals: Mapping[str, Ticket], ticket: Ticket)
     for name in arms:
         if name in entrants:
             raise TicketkitError(f"an arm must be named once (got {name!r} again)")
-        if obstacle := ARMS[name].obstacle(Target.of(ticket), ticket):
+        if obstacle := ARMS[name].obstacle(Target.of(ticket), stages_of(ticket)):
             raise TicketkitError(f"for the arm {name!r} there must be {obstacle}")
         entrants[name] = (ARMS[name], ticket)
     for name, rival in rivals.items():
@@ -324,26 +347,6 @@ def _entrants(arms: Sequence[str], rivals: Mapping[str, Ticket], ticket: Ticket)
         summary = f"another ticket, {rival.arch.name}, {rival.sparsity:.2%} sparse"
         entrants[name] = (Arm(summary=summary, start=ARMS[TICKET].start), rival)
     return entrants
-
-
-def first_step_of(ticket: Ticket, recipe: Recipe, batches: Batches, start: StartAt) -> int:
-    """The step of the schedule at which a ticket's training starts.
-
-    Raises:
-        RecipeError: If its weights are those of the end of a training, or of a step that this recipe does not reach.
-    """
-    if start == "0":
-        return 0
-    if ticket.weights.role == "final":
-        raise RecipeError("a ticket of final weights must be verified with start 0 (it has no rewind step)")
-    step = ticket.weights.step or 0
-    total = recipe.total_steps(batches.steps_per_epoch)
-    if step >= total:
-        raise RecipeError(
-            f"the ticket's rewind step must lie before the end of training, {total:,} steps (got {step:,}); "
-            "start at 0 or train longer"
-        )
-    return step
 
 
 def rewind_step_of(ticket: Ticket, recipe: Recipe, batches: Batches) -> int:
@@ -359,17 +362,3 @@ def _untrained(arch: ArchSpec, begin: Start, batches: Batches, compute: Compute)
         tensors = begin.mask.applied_to(begin.tensors) if begin.mask is not None else begin.tensors
         model = instantiate(arch, tensors, compute.device)
         return accuracy_of(recalibrate(model, batches, compute), batches, compute)
-
-
-def describe_setting(data: ImageData, recipe: Recipe, compute: Compute) -> dict[str, Any]:
-    """What all trainings of a comparison have in common: data, recipe, environment."""
-    return {
-        "dataset": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "train": len(data.train_labels),
-            "test": len(data.test_labels),
-        },
-        "recipe": recipe.to_dict(),
-        "environment": compute.describe(),
-    }

@@ -3,49 +3,76 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ticketkit.atomic import write_text
 from ticketkit.bundle import load_ticket
-from ticketkit.cli.output import echo, echo_json, fields, percent, text_table
+from ticketkit.cli.comparison import account_table, accuracy_table, cost_table, verdict_lines
+from ticketkit.cli.output import echo, echo_json, fields, percent
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
     Setting,
     TrainingProgress,
     describe_device,
+    found_on,
     load_setting,
+    recipe_for,
     with_options,
 )
 from ticketkit.errors import TicketkitError
-from ticketkit.recipe import load_recipe, override_recipe
-from ticketkit.report.comparison import TICKET, Report, verdict
+from ticketkit.report.comparison import DEFAULT_REFERENCE, TICKET, Report
+from ticketkit.report.judgement import Expectation, parse_expectation
 
 if TYPE_CHECKING:
-    from ticketkit.recipe import Recipe
     from ticketkit.ticket import Ticket
     from ticketkit.train import Progress
     from ticketkit.verify import RunReport
 
 EXIT_NOT_HELD = 3
-NAME_WIDTH = 11
-SHOWN_SEEDS = 3
-"""More seeds than this do not fit beside the other columns; they stand in the JSON."""
+EVERY_ARM = "all"
 
 
-@click.command(short_help="Train a ticket beside its baselines.")
+class VerifyCommand(click.Command):
+    """A command whose help ends with the arms that are registered."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the arms with what each is."""
+        from ticketkit.verify import ARMS
+
+        with formatter.section("Arms"):
+            formatter.write_dl([(name, arm.summary) for name, arm in ARMS.items()])
+
+
+@click.command(cls=VerifyCommand, short_help="Train a ticket beside its baselines.")
 @click.argument("path", metavar="TICKET", type=click.Path(path_type=Path))
 @click.option(
     "--against",
     multiple=True,
     metavar="ARM|FILE",
-    help="What to compare with: dense, random, reinit (the default: all three), or another ticket's file; "
-    "may be repeated, or several joined by commas.",
+    help="What to compare with: arms from the list below, 'all' of them, or another ticket's file; may be repeated, or "
+    "several joined by commas.  [default: dense, random, reinit]",
+)
+@click.option(
+    "--reference",
+    metavar="ARM|FILE",
+    default=DEFAULT_REFERENCE,
+    show_default=True,
+    help="What the elastic hypothesis compares the ticket with, if it is among those.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(min=0, max=100),
+    default=0.5,
+    show_default=True,
+    help="How far below it the ticket may be, in points of accuracy.",
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Trainings of each arm.")
 @click.option("--seed", "first_seed", type=int, default=0, show_default=True, help="The first of the seeds.")
@@ -56,13 +83,35 @@ SHOWN_SEEDS = 3
     show_default=True,
     help="Where in the schedule every arm starts: at the ticket's rewind step, or at step 0, with the warm-up.",
 )
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.2,
+    show_default=True,
+    help="Fraction of the remaining weights that imp and lrr prune at each level.",
+)
+@click.option(
+    "--dst-multiplier",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How many times longer rigl and set train.",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the levels that imp and lrr train are kept and found again.",
+)
 @with_options(*DATA_OPTIONS, *TRAINING_OPTIONS)
 @click.option(
     "--expect",
     "expectations",
     multiple=True,
-    metavar="better-than=ARM",
-    help="Exit with 3 unless the ticket beats this arm by more than noise (the 95 % interval is above 0).",
+    metavar="better-than=ARM|no-worse-than=ARM",
+    help="Exit with 3 unless the ticket beats this arm by more than noise (the 95 % interval is above 0), or is within "
+    "the margin of it (the interval is above it).",
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as JSON here.")
 @click.option("--force", is_flag=True, help="Replace the report if it exists.")
@@ -70,9 +119,14 @@ SHOWN_SEEDS = 3
 def command(
     path: Path,
     against: tuple[str, ...],
+    reference: str,
+    margin: float,
     seeds: int,
     first_seed: int,
     start: str,
+    rate: float,
+    dst_multiplier: int,
+    runs: Path,
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
@@ -89,11 +143,11 @@ def command(
 ) -> None:
     """Train a ticket beside its baselines and say whether it is better.
 
-    Every arm gets the same recipe, data order, augmentation, seeds and start of the schedule. Data and recipe are those
-    that the ticket was found with, unless others are given.
+    Every arm keeps as many weights as the ticket and gets the same recipe, data order, augmentation and seeds. Data and
+    recipe are those that the ticket was found with, unless others are given.
 
     \b
-    ticketkit verify resnet20-to-resnet56.st --seeds 5 --expect better-than=random
+    ticketkit verify resnet20-to-resnet32.st --against imp,random --expect no-worse-than=imp
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.verify import ARMS, DEFAULT_ARMS, verify_ticket
 
@@ -102,24 +156,26 @@ def command(
     ticket = load_ticket(path)
     names = [name for item in against for name in item.split(",")] or list(DEFAULT_ARMS)
     rivals = {Path(name).stem: load_ticket(name) for name in names if name.endswith(".st")}
-    arms = [name for name in names if not name.endswith(".st")]
+    arms, left_out = _arms(ticket, [name for name in names if not name.endswith(".st")])
     for name in arms:
         ARMS[name]  # refuses an unknown one before anything is loaded or trained
-    expected = [_expected_rival(text, [*arms, *rivals]) for text in expectations]
+    reference = Path(reference).stem if reference.endswith(".st") else reference
+    expected = [_expectation(text, [*arms, *rivals]) for text in expectations]
     setting = load_setting(
-        dataset=dataset or _found_on(ticket, path),
+        dataset=dataset or found_on(ticket, path),
         data_dir=data_dir,
         image_size=image_size,
         limit=limit,
-        recipe=_recipe(ticket, recipe, overrides, path),
+        recipe=recipe_for(ticket, recipe, overrides, path),
         device=device,
         precision=precision,
         threads=threads,
     )
     all_seeds = [first_seed + number for number in range(seeds)]
-    echo(*_opening(ticket, path, setting, all_seeds, start), err=as_json)
-    with TrainingProgress(_total_steps(ticket, setting, start, (1 + len(names)) * seeds)) as bar:
-        watcher = _Watcher(bar, ticket, setting, start)
+    echo(*_opening(ticket, path, setting, all_seeds, start), *left_out, err=as_json)
+    work = _Work.of(ticket, setting, start, rate, dst_multiplier)
+    with TrainingProgress(seeds * work.of_all([TICKET, *arms, *rivals])) as bar:
+        watcher = _Watcher(bar, work)
         report = verify_ticket(
             ticket,
             setting.data,
@@ -128,46 +184,55 @@ def command(
             rivals=rivals,
             seeds=all_seeds,
             start=start,  # type: ignore[arg-type]  # click has checked the choice
+            reference=reference,
+            margin=margin / 100,
+            rate=rate,
+            dst_multiplier=dst_multiplier,
+            runs=runs,
             device=setting.compute,
             on_run=watcher.on_run,
             on_epoch=watcher.on_epoch,
         )
+    report = replace(report, command=shlex.join(["ticketkit", *sys.argv[1:]]))
     document = report.to_json()
     if out is not None:
         write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n", overwrite=force)
     if as_json:
         echo_json(document)
     else:
-        legend = "accuracy ± standard deviation; lead ± half its 95 % interval, paired by seed" if seeds > 1 else ""
-        echo("", *_table(report), *([legend] if legend else []), "", verdict(report))
-    failed = [name for name in expected if not report.lead_over(name).is_above_zero]
+        echo("", *_shown(report))
+    failed = [expectation for expectation in expected if not expectation.holds(report)]
     if failed:
-        echo(f"Not held: better-than={', '.join(failed)}.", err=True)
+        echo(f"Not held: {', '.join(map(str, failed))}.", err=True)
         sys.exit(EXIT_NOT_HELD)
 
 
-def _found_on(ticket: Ticket, path: Path) -> str:
-    found_on = ticket.provenance.dataset
-    if found_on is None:
-        raise click.UsageError(f"--dataset must be given: {path} does not say what it was found on")
-    return found_on.name.partition(":")[0].partition("[")[0]
+def _arms(ticket: Ticket, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arms that were asked for; of all of them those that go with the ticket, and lines on those that do not."""
+    from ticketkit.verify import ARMS, obstacles
+
+    if EVERY_ARM not in names:
+        return list(names), []
+    against = obstacles(ticket)
+    lines = [f"{name}: there must be {obstacle}" for name, obstacle in against.items()]
+    left_out = fields(("" if number else "left out", line) for number, line in enumerate(lines))
+    return [name for name in ARMS if name != TICKET and name not in against], left_out
 
 
-def _recipe(ticket: Ticket, recipe: str | None, overrides: tuple[str, ...], path: Path) -> Recipe:
-    if recipe is not None:
-        return load_recipe(recipe, overrides)
-    values: Mapping[str, Any] | None = ticket.provenance.recipe
-    if values is None:
-        raise click.UsageError(f"--recipe must be given: {path} does not say how it was found")
-    return override_recipe(values, overrides, where=str(path))
+def _expectation(text: str, names: list[str]) -> Expectation:
+    try:
+        return parse_expectation(text, names)
+    except TicketkitError as error:
+        raise click.UsageError(f"--expect: {error}") from None
 
 
-def _expected_rival(text: str, names: list[str]) -> str:
-    relation, _, name = text.partition("=")
-    if relation != "better-than" or name not in names:
-        known = ", ".join(f"better-than={name}" for name in names)
-        raise click.UsageError(f"--expect must be one of {known} (got {text!r})")
-    return name
+def _shown(report: Report) -> list[str]:
+    """Everything there is to say, what it cost only where arms differ in it."""
+    parts = [accuracy_table(report)]
+    if any(arm.cost is not None and arm.cost.setup_flops for arm in report.arms if arm.name != "dense"):
+        parts += [cost_table(report), account_table(report)]
+    parts.append(verdict_lines(report))
+    return [line for part in parts if part for line in (*part, "")][:-1]
 
 
 def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], start: str) -> list[str]:
@@ -187,53 +252,63 @@ def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], sta
     )
 
 
-def _first_step(ticket: Ticket, start: str) -> int:
-    return 0 if start == "0" else ticket.weights.step or 0
+class _Work:
+    """Optimiser steps, by which the progress bar goes.
 
+    Args:
+        training: Steps of an arm's training.
+        whole: Steps of the whole schedule.
+        levels: Levels that ``imp`` and ``lrr`` train, the dense network included.
+        dst_multiplier: How many times longer dynamic sparse training takes.
+    """
 
-def _total_steps(ticket: Ticket, setting: Setting, start: str, trainings: int) -> int:
-    return trainings * (setting.recipe.total_steps(setting.steps_per_epoch) - _first_step(ticket, start))
+    def __init__(self, training: int, whole: int, levels: int, dst_multiplier: int) -> None:
+        self.training = training
+        self._whole = whole
+        self._levels = levels
+        self._dst_multiplier = dst_multiplier
+
+    @classmethod
+    def of(cls, ticket: Ticket, setting: Setting, start: str, rate: float, dst_multiplier: int) -> _Work:
+        """The steps that verifying this ticket takes."""
+        from ticketkit.verify.bench import levels_above
+
+        whole = setting.recipe.total_steps(setting.steps_per_epoch)
+        first = 0 if start == "0" else ticket.weights.step or 0
+        return cls(whole - first, whole, 1 + levels_above(ticket.total, ticket.kept, rate), dst_multiplier)
+
+    def of_arm(self, name: str) -> int:
+        """Steps of one run of an arm, with what has to be trained before."""
+        from ticketkit.verify import ARMS
+
+        if name not in ARMS:  # another ticket
+            return self.training
+        arm = ARMS[name]
+        own = self._whole * self._dst_multiplier if arm.lengthened else self.training
+        return own + (self._levels * self._whole if arm.finds is not None else 0)
+
+    def of_all(self, names: Sequence[str]) -> int:
+        """Steps of one run of each arm."""
+        return sum(map(self.of_arm, names))
 
 
 class _Watcher:
     """Follows a verification with its progress bar."""
 
-    def __init__(self, bar: TrainingProgress, ticket: Ticket, setting: Setting, start: str) -> None:
+    def __init__(self, bar: TrainingProgress, work: _Work) -> None:
         self._bar = bar
-        self._first_step = _first_step(ticket, start)
-        self._steps = _total_steps(ticket, setting, start, 1)
+        self._work = work
+        self._done = 0
+        self._step = 0
 
-    def on_epoch(self, arm: str, seed: int, progress: Progress) -> None:
-        label = f"{arm}, seed {seed}  epoch {progress.epoch}/{progress.epochs}"
-        self._bar.epoch(label, progress.step - self._first_step)
+    def on_epoch(self, label: str, seed: int, progress: Progress) -> None:
+        if progress.step < self._step:  # another training of the same arm: a level, or the arm after its levels
+            self._done += self._step
+        self._step = progress.step
+        self._bar.epoch(f"{label}, seed {seed}  epoch {progress.epoch}/{progress.epochs}", self._done + self._step)
 
     def on_run(self, report: RunReport) -> None:
         run = report.run
-        line = f"seed {run.seed}  {report.arm:<12}  accuracy {percent(run.accuracy):>8}  {run.seconds:.1f} s"
-        self._bar.done(line, self._steps)
-
-
-def _table(report: Report) -> list[str]:
-    heads = ["arm", "kept %", "untrained", "accuracy", "ticket's lead"]
-    show_seeds = len(report.arms[0].runs) <= SHOWN_SEEDS
-    rows = []
-    for arm in report.arms:
-        untrained = sum(run.untrained for run in arm.runs) / len(arm.runs)
-        row = [
-            arm.name if len(arm.name) <= NAME_WIDTH else arm.name[: NAME_WIDTH - 1] + "…",
-            f"{100 * arm.kept / arm.total:.2f}",
-            f"{100 * untrained:.1f}",
-            _plus_minus(f"{100 * arm.mean:.2f}", arm.deviation),
-            "" if arm.name == TICKET else _shown_lead(report, arm.name),
-        ]
-        rows.append([*row, " ".join(f"{100 * value:.1f}" for value in arm.accuracies)] if show_seeds else row)
-    return text_table([*heads, "each seed"] if show_seeds else heads, rows, left={"arm", "each seed"})
-
-
-def _shown_lead(report: Report, name: str) -> str:
-    lead = report.lead_over(name)
-    return _plus_minus(f"{100 * lead.mean:+.2f}", None if lead.high is None else lead.high - lead.mean)
-
-
-def _plus_minus(shown: str, spread: float | None) -> str:
-    return shown if spread is None else f"{shown} ± {100 * spread:.2f}"
+        line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {run.seconds:.1f} s"
+        self._bar.done(line, self._work.of_arm(report.arm))
+        self._done = self._step = 0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from ticketkit.mask import Mask
 from ticketkit.prune import CRITERIA, Subject
-from ticketkit.ticket import Ticket
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
-from ticketkit.verify.lineage import copies_of
+from ticketkit.verify.lineage import Stages, copies_in, stages_of
 from ticketkit.verify.scoring import scoring_batches, scoring_flops
 
 
@@ -16,7 +15,7 @@ def start(context: Context) -> Start:
     The added units keep together as many weights as the ticket keeps in them, so the count over all is the ticket's.
     """
     ticket = context.given
-    added = copies_of(ticket)
+    added = copies_in(stages_of(ticket))
     own = {entry.name for entry in ticket.arch.state() if (entry.layer.stage, entry.layer.unit) in added}
     tensors = {name: context.bench.rewound[name] if name in own else array for name, array in ticket.tensors.items()}
     everything = context.target.full_mask()
@@ -37,9 +36,9 @@ def start(context: Context) -> Start:
     )
 
 
-def obstacle(_target: Target, ticket: Ticket | None) -> str | None:
+def obstacle(_target: Target, stages: Stages | None) -> str | None:
     """A ticket without copies has no added units."""
-    return None if ticket is None or copies_of(ticket) else "units that were added (the ticket has none)"
+    return None if copies_in(stages) else "replicated units in the ticket (it has none)"
 
 
 ARMS.register("extra-snip", Arm(summary="the ticket's units, SNIP in the added ones", start=start, obstacle=obstacle))

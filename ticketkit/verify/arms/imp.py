@@ -11,4 +11,4 @@ def start(context: Context) -> Start:
     return Start(tensors=pruned.tensors, mask=pruned.mask, setup=pruned.flops)
 
 
-ARMS.register("imp", Arm(summary="IMP on the network itself", start=start, depends_on="count"))
+ARMS.register("imp", Arm(summary="IMP on the network itself", start=start, depends_on="count", finds="weights"))

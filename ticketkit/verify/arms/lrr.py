@@ -15,4 +15,6 @@ def start(context: Context) -> Start:
     return Start(tensors=pruned.tensors, mask=pruned.mask, setup=pruned.flops)
 
 
-ARMS.register("lrr", Arm(summary="IMP, rewinding the learning rate alone", start=start, depends_on="count"))
+ARMS.register(
+    "lrr", Arm(summary="IMP, rewinding the learning rate alone", start=start, depends_on="count", finds="rate")
+)

@@ -7,9 +7,8 @@ import numpy as np
 from ticketkit.encoding import Bitmask
 from ticketkit.mask import Mask
 from ticketkit.stretch.adjust import Adjustments
-from ticketkit.ticket import Ticket
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
-from ticketkit.verify.lineage import copies_of, stages_of
+from ticketkit.verify.lineage import Stages, copies_in, stages_of
 
 
 def start(context: Context) -> Start:
@@ -20,7 +19,7 @@ def start(context: Context) -> Start:
     """
     ticket = context.given
     adjustments = Adjustments(random_copies=True, seed=context.seed)
-    stored = adjustments.applied_to(ticket.arch, ticket.stored, stages_of(ticket))
+    stored = adjustments.applied_to(ticket.arch, ticket.stored, stages_of(ticket) or ())
     tensors = {name: tensor.decode() for name, tensor in stored.items()}
     masks = {name: tensor.mask() for name, tensor in stored.items() if isinstance(tensor, Bitmask)}
     if context.dense is not None:
@@ -29,9 +28,9 @@ def start(context: Context) -> Start:
     return Start(tensors=tensors, mask=Mask(masks))
 
 
-def obstacle(_target: Target, ticket: Ticket | None) -> str | None:
+def obstacle(_target: Target, stages: Stages | None) -> str | None:
     """A ticket without copies has none to permute."""
-    return None if ticket is None or copies_of(ticket) else "replicated units (the ticket has none)"
+    return None if copies_in(stages) else "replicated units in the ticket (it has none)"
 
 
 ARMS.register("random-copies", Arm(summary="the ticket, masks of its copies permuted", start=start, obstacle=obstacle))

@@ -11,4 +11,4 @@ def start(context: Context) -> Start:
     return dynamic_start(context, grow="gradient")
 
 
-ARMS.register("rigl", Arm(summary="RigL, for several times as long", start=start, depends_on="count"))
+ARMS.register("rigl", Arm(summary="RigL, for several times as long", start=start, depends_on="count", lengthened=True))

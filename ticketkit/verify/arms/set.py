@@ -11,4 +11,4 @@ def start(context: Context) -> Start:
     return dynamic_start(context, grow="random")
 
 
-ARMS.register("set", Arm(summary="SET, for several times as long", start=start, depends_on="count"))
+ARMS.register("set", Arm(summary="SET, for several times as long", start=start, depends_on="count", lengthened=True))

@@ -8,8 +8,8 @@ from functools import lru_cache
 from ticketkit.arch import FAMILIES, ArchSpec
 from ticketkit.errors import ArchError
 from ticketkit.models import initialise
-from ticketkit.ticket import Ticket
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
+from ticketkit.verify.lineage import Stages
 
 
 def start(context: Context) -> Start:
@@ -46,7 +46,7 @@ def _fits(arch: ArchSpec, depth: int, width: int, budget: int) -> bool:
         return False
 
 
-def obstacle(target: Target, _ticket: Ticket | None) -> str | None:
+def obstacle(target: Target, _stages: Stages | None) -> str | None:
     """Where even the smallest network of the family is larger, there is none."""
     if small_network(target) is not None:
         return None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ticketkit.ticket import Ticket
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
+from ticketkit.verify.lineage import Stages
 from ticketkit.verify.scoring import pruned_at_rewind
 
 UNSUITED = ("layer_norm", "attention")
@@ -14,7 +14,7 @@ def start(context: Context) -> Start:
     return pruned_at_rewind(context, "synflow", passes=0)
 
 
-def obstacle(target: Target, _ticket: Ticket | None) -> str | None:
+def obstacle(target: Target, _stages: Stages | None) -> str | None:
     """Synaptic flow is a product of weights, which neither layer normalisation nor attention leaves one."""
     found = sorted({layer.kind for layer in target.arch.layers()} & set(UNSUITED))
     return f"no {found[0]} in the network ({target.arch.name} has it)" if found else None

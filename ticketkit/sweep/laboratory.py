@@ -1,0 +1,255 @@
+"""Doing a study's tasks, in one process: what a task gives follows from the study and the task alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ticketkit.arch import ArchSpec
+from ticketkit.atomic import write_text
+from ticketkit.connect import connect
+from ticketkit.data import DataRequest, ImageData, load_data
+from ticketkit.errors import StudyError, TicketkitError
+from ticketkit.find import METHODS, Rewinding
+from ticketkit.recipe import Recipe
+from ticketkit.report.cells import CellResult, Level, TicketInfo, read_cell
+from ticketkit.sweep.elastic import Elastic, elastic_ticket
+from ticketkit.sweep.networks import network
+from ticketkit.sweep.plan import Task
+from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, Study
+from ticketkit.ticket import Ticket
+from ticketkit.train import Batches, Compute, Progress, choose_compute
+from ticketkit.train.setting import describe_setting
+from ticketkit.verify import ARMS, Bench, Target, run_arm
+from ticketkit.verify.run import context_of, layer_densities, network_seed, origin_of
+
+OnEpoch = Callable[[str, Progress], None]
+
+
+@lru_cache(maxsize=4)
+def data_of(choice: DataChoice) -> ImageData:
+    """Load a data set; the same one at each call, since studies ask for it all the time."""
+    request = DataRequest(
+        data_dir=None if choice.data_dir is None else Path(choice.data_dir), image_size=choice.image_size
+    )
+    return load_data(choice.dataset, request).limited(choice.limit)
+
+
+class Laboratory:
+    """Does tasks of one study, and keeps what they share in memory and in the study's folder.
+
+    Args:
+        study: The study.
+        folder: Its folder; other processes may work in it at the same time, on other tasks.
+        device: Where to compute; see :func:`ticketkit.train.choose_compute`.
+        precision: Of convolutions and linear layers; the device's default if None.
+        threads: Threads on the CPU; the default if None.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        folder: Path,
+        *,
+        device: str = "auto",
+        precision: Any = None,
+        threads: int | None = None,
+    ) -> None:
+        self.study = study
+        self.folder = folder
+        self._choose: Callable[[int], Compute] = lambda size: choose_compute(
+            device, image_size=size, precision=precision, threads=threads
+        )
+        self._batches: dict[tuple[DataChoice, Recipe], Batches] = {}
+        self._benches: dict[tuple[ArchSpec, DataChoice, Recipe, int], Bench] = {}
+        self._elastic: tuple[object, Elastic] | None = None
+
+    @property
+    def compute(self) -> Compute:
+        """Where and how this study's own networks are trained."""
+        return self._compute(self.study.data)
+
+    def do(self, task: Task, on_epoch: OnEpoch | None = None) -> CellResult:
+        """Do a task and write its file, or read it if it is done.
+
+        Raises:
+            TicketkitError: If a training breaks, or the folder cannot be written.
+        """
+        path = self.folder / task.file
+        if path.exists():
+            return read_cell(path)
+        began = time.perf_counter()
+        result = {"find": self._find, "train": self._train, "connect": self._connect}[task.place.kind](task, on_epoch)
+        result = replace(result, seconds=time.perf_counter() - began)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps(result.to_json(), indent=1, allow_nan=False) + "\n", overwrite=True)
+        except OSError as error:
+            raise StudyError(f"a study's folder must be writable ({error.strerror}): {path}") from None
+        return result
+
+    def _find(self, task: Task, on_epoch: OnEpoch | None) -> CellResult:
+        """Make the IMP runs that cells need: on a target down to each count, on a source for each ticket."""
+        if task.source is None:
+            bench = self._bench(task.target.arch, self.study.data, self.study.recipe, task.place.seed, on_epoch)
+        else:
+            bench = self._source_bench(task.source, task.place.seed, on_epoch)
+        rewinding: Rewinding = next(way for way, method in METHODS.items() if method == task.place.arm)
+        deepest = [bench.level_above(kept, rewinding) for kept in task.counts]
+        if task.source is not None:
+            deepest += self._levels_of_tickets(bench, task.place.seed)
+        last = max(deepest, key=lambda ticket: ticket.provenance.level or 0)
+        results = last.results.levels if last.results is not None else ()
+        return CellResult(
+            place=task.place,
+            setting=describe_setting(bench.batches.data, bench.batches.recipe, bench.compute),
+            summary=f"levels of {task.place.arm} on {task.target.arch.short_name}",
+            total=task.target.total,
+            levels=tuple(Level(level=r.level, kept=r.kept, accuracy=r.accuracy) for r in results),
+        )
+
+    def _levels_of_tickets(self, bench: Bench, seed: int) -> Iterator[Ticket]:
+        """The last level that each ticket of the study needs of a source."""
+        for policy, name, sparsity in product(self.study.policies, self.study.targets, self.study.sparsities):
+            target = Target.at(network(name, data_of(self.study.data)), sparsity)
+            if target.arch != bench.arch or bench.batches is not self._batches_of(self.study.data, self.study.recipe):
+                found = elastic_ticket(bench, target.arch, policy, target.kept, seed=seed)
+                yield bench.level((found.source.provenance.level or 1) - 1)
+
+    def _train(self, task: Task, on_epoch: OnEpoch | None) -> CellResult:
+        bench, elastic = self._prepared(task, on_epoch)
+        outcome = run_arm(
+            task.place.arm,
+            ARMS[task.place.arm],
+            target=task.target,
+            ticket=None if elastic is None else elastic.ticket,
+            bench=bench,
+            seed=task.place.seed,
+            first_step=self._first_step(bench),
+            dense=None if elastic is None else elastic.dense,
+            dst_multiplier=self.study.dst_multiplier,
+            on_epoch=_labelled(on_epoch, task.place.arm),
+        )
+        own = outcome.architecture
+        return replace(
+            self._result(task, bench, elastic),
+            kept=outcome.kept,
+            architecture=None if own == task.target.arch.name else own,
+            run=outcome.run,
+        )
+
+    def _connect(self, task: Task, on_epoch: OnEpoch | None) -> CellResult:
+        bench, elastic = self._prepared(task, on_epoch)
+        context = context_of(
+            task.place.arm,
+            target=task.target,
+            ticket=None if elastic is None else elastic.ticket,
+            bench=bench,
+            seed=task.place.seed,
+            dense=None if elastic is None else elastic.dense,
+        )
+        begin = ARMS[task.place.arm].start(context)
+        if begin.rewiring is not None or begin.recipe is not None:
+            raise TicketkitError(f"an arm must train as all others do to be connected (got {task.place.arm})")
+        watch = _labelled(on_epoch, task.place.arm)
+        curve = connect(
+            begin.arch or task.target.arch,
+            begin.tensors,
+            begin.mask,
+            bench.batches,
+            seed=task.place.seed,
+            compute=bench.compute,
+            first_step=self._first_step(bench) if begin.first_step is None else begin.first_step,
+            points=self.study.points,
+            on_epoch=None if watch is None else lambda _end, progress: watch(progress),
+        )
+        return replace(
+            self._result(task, bench, elastic),
+            kept=task.target.total if begin.mask is None else begin.mask.kept,
+            curve=curve,
+        )
+
+    def _prepared(self, task: Task, on_epoch: OnEpoch | None) -> tuple[Bench, Elastic | None]:
+        bench = self._bench(task.target.arch, self.study.data, self.study.recipe, task.place.seed, on_epoch)
+        if task.source is None or task.policy is None:
+            return bench, None
+        return bench, self._elastic_ticket(task, task.source, task.policy, on_epoch)
+
+    def _elastic_ticket(self, task: Task, source: Source, policy: PolicyChoice, on_epoch: OnEpoch | None) -> Elastic:
+        """The task's ticket; kept for the next task, which often has the same."""
+        key = source, policy, task.target, task.place.seed
+        if self._elastic is None or self._elastic[0] != key:
+            bench = self._source_bench(source, task.place.seed, on_epoch)
+            found = elastic_ticket(bench, task.target.arch, policy, task.target.kept, seed=task.place.seed)
+            self._elastic = key, found
+        return self._elastic[1]
+
+    def _result(self, task: Task, bench: Bench, elastic: Elastic | None) -> CellResult:
+        return CellResult(
+            place=task.place,
+            setting=describe_setting(bench.batches.data, bench.batches.recipe, bench.compute),
+            summary=ARMS[task.place.arm].summary,
+            start_step=self._first_step(bench),
+            total=task.target.total,
+            ticket=None if elastic is None else _ticket_info(elastic, task.place.policy or ""),
+        )
+
+    def _first_step(self, bench: Bench) -> int:
+        return 0 if self.study.start == "0" else bench.rewind_step
+
+    def _source_bench(self, source: Source, seed: int, on_epoch: OnEpoch | None) -> Bench:
+        data = self.study.data_of(source)
+        arch = network(source.arch, data_of(data))
+        return self._bench(arch, data, self.study.recipe_of(source), seed, on_epoch)
+
+    def _bench(self, arch: ArchSpec, data: DataChoice, recipe: Recipe, seed: int, on_epoch: OnEpoch | None) -> Bench:
+        key = arch, data, recipe, seed
+        if key not in self._benches:
+            self._benches.clear()  # one holds a network's weights; tasks come in an order that seldom goes back
+            batches = self._batches_of(data, recipe)
+            self._benches[key] = Bench(
+                arch=arch,
+                prunable=arch.prunable_names(),
+                batches=batches,
+                compute=self._compute(data),
+                seed=network_seed(seed),
+                rewind_step=recipe.rewind_step(batches.steps_per_epoch),
+                rate=self.study.rate,
+                runs=self.folder / "runs",
+            )
+        bench = self._benches[key]
+        bench.on_epoch = on_epoch
+        return bench
+
+    def _batches_of(self, data: DataChoice, recipe: Recipe) -> Batches:
+        if (data, recipe) not in self._batches:
+            self._batches[data, recipe] = Batches(data_of(data), recipe, self._compute(data).device)
+        return self._batches[data, recipe]
+
+    def _compute(self, data: DataChoice) -> Compute:
+        return self._choose(max(data_of(data).shape[1:]))
+
+
+def _labelled(on_epoch: OnEpoch | None, label: str) -> Callable[[Progress], None] | None:
+    return None if on_epoch is None else lambda progress: on_epoch(label, progress)
+
+
+def _ticket_info(elastic: Elastic, policy: str) -> TicketInfo:
+    ticket: Ticket = elastic.ticket
+    origin = origin_of(ticket, elastic.source, policy)
+    if origin is None:
+        raise TicketkitError("a study's ticket must have been stretched (it was not)")
+    flops = elastic.source.provenance.flops
+    return TicketInfo(
+        id=ticket.id,
+        sparsity=ticket.sparsity,
+        origin=origin,
+        layers=layer_densities(ticket),
+        find_flops=None if flops is None else flops.sparse,
+    )

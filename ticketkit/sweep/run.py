@@ -1,0 +1,149 @@
+"""Running a study: what is done stays done, what is missing is done, and what fails stops nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ticketkit.atomic import write_text
+from ticketkit.errors import StudyError, TicketkitError
+from ticketkit.report.cells import STUDY_FILE, CellResult
+from ticketkit.sweep.laboratory import Laboratory
+from ticketkit.sweep.plan import Plan, Task
+from ticketkit.sweep.study import Study
+from ticketkit.train import Progress
+
+Doing = Callable[[Sequence[Task]], Iterable["Done"]]
+"""Does tasks that are independent of each other, in any order, and tells of each as it ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One of several equal parts of a study, for jobs that run beside each other.
+
+    Attributes:
+        number: Which part, from 1.
+        count: How many there are.
+
+    Raises:
+        StudyError: If the number is not one of them.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise StudyError(f"a shard must be one of 1/{self.count} to {self.count}/{self.count} (got {self.number})")
+
+    def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """This part of the tasks."""
+        return tasks[self.number - 1 :: self.count]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A task that has ended.
+
+    Attributes:
+        task: The task.
+        result: What it gave; None if it failed.
+        error: Why it failed, in one line; empty if it did not.
+    """
+
+    task: Task
+    result: CellResult | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What running a study came to.
+
+    Attributes:
+        done: Tasks that were done now.
+        failed: Tasks that failed.
+        waiting: Cells of this shard that wait for IMP runs of another, or of one that failed.
+    """
+
+    done: tuple[Done, ...]
+    failed: tuple[Done, ...]
+    waiting: tuple[Task, ...]
+
+
+def pending(tasks: Sequence[Task], folder: Path) -> tuple[Task, ...]:
+    """Those that are not done."""
+    return tuple(task for task in tasks if not (folder / task.file).exists())
+
+
+def run_study(
+    study: Study, plan: Plan, folder: Path, doing: Doing, *, shard: Shard | None = None, command: str = ""
+) -> Outcome:
+    """Do what is missing of a study, or of one shard of it.
+
+    IMP runs come first, then the cells whose runs are there.
+
+    Args:
+        study: The study.
+        plan: What there is to do for it.
+        folder: Where its results are; made if it does not exist.
+        doing: What does the tasks: :class:`InProcess`, or an engine.
+        shard: The part to do; all of it if None.
+        command: The command that runs it, for reports.
+
+    Raises:
+        StudyError: If the folder cannot be written.
+    """
+    shard = shard or Shard()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        index = json.dumps(plan.index(study, command).to_json(), indent=1) + "\n"
+        write_text(folder / STUDY_FILE, index, overwrite=True)
+    except OSError as error:
+        raise StudyError(f"a study's folder must be writable ({error.strerror}): {folder}") from None
+    ended = list(doing(pending(shard.of(plan.finds), folder)))
+    cells = pending(shard.of(plan.cells), folder)
+    ready = [task for task in cells if all((folder / need).exists() for need in task.needs)]
+    ended += doing(ready)
+    return Outcome(
+        done=tuple(done for done in ended if not done.error),
+        failed=tuple(done for done in ended if done.error),
+        waiting=tuple(task for task in cells if task not in ready),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProcess:
+    """Does tasks one after the other, in this process.
+
+    Attributes:
+        laboratory: What does them.
+        on_epoch: Called after each epoch with the task, what is trained and how far it is.
+        on_done: Called at the end of each task.
+    """
+
+    laboratory: Laboratory
+    on_epoch: Callable[[Task, str, Progress], None] | None = None
+    on_done: Callable[[Done], None] | None = None
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterable[Done]:
+        """Do them; see :data:`Doing`."""
+        for task in tasks:
+            done = do(self.laboratory, task, self._watch(task))
+            if self.on_done is not None:
+                self.on_done(done)
+            yield done
+
+    def _watch(self, task: Task) -> Callable[[str, Progress], None] | None:
+        on_epoch = self.on_epoch
+        return None if on_epoch is None else lambda label, progress: on_epoch(task, label, progress)
+
+
+def do(laboratory: Laboratory, task: Task, on_epoch: Callable[[str, Progress], None] | None = None) -> Done:
+    """Do one task; an error of one, such as a training that breaks, is told and not raised."""
+    try:
+        return Done(task=task, result=laboratory.do(task, on_epoch))
+    except TicketkitError as error:
+        return Done(task=task, error=" ".join(str(error).split()))

@@ -1,0 +1,270 @@
+"""A study as data: what is stretched to what, and what it is compared with. Read from TOML, without torch."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ticketkit.errors import StudyError
+from ticketkit.recipe import Recipe, load_recipe, read_recipe
+
+DEFAULT_POLICY = "append"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataChoice:
+    """Which data set, as the options of the command line name it.
+
+    Attributes:
+        dataset: Its name.
+        data_dir: Where it lies; a relative path starts at the folder that the command runs in.
+        image_size: Side length that images of a folder are resized to.
+        limit: Number of training images, spread evenly over the classes; None takes all.
+    """
+
+    dataset: str = "digits"
+    data_dir: str | None = None
+    image_size: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A network on which IMP finds tickets to stretch.
+
+    Attributes:
+        arch: Its name.
+        data: What it is found on; None for the study's own data.
+        recipe: How it is trained; None for the study's own recipe.
+    """
+
+    arch: str
+    data: DataChoice | None = None
+    recipe: Recipe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChoice:
+    """How tickets are stretched; see ``ticketkit stretch`` for the fields.
+
+    Attributes:
+        name: What it is called in reports.
+        order: The policy.
+        units: The units that may be replicated; all if None.
+        drop: The units to leave out when squeezing; as the order says if None.
+        mapping: The whole mapping, instead of order, units and drop.
+        random_copies: Whether the masks of copies are permuted.
+        rescale: Whether the residual branches of replicated units are divided by their number of copies.
+    """
+
+    name: str
+    order: str = DEFAULT_POLICY
+    units: tuple[int, ...] | None = None
+    drop: tuple[int, ...] | None = None
+    mapping: str | None = None
+    random_copies: bool = False
+    rescale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A grid of comparisons.
+
+    Attributes:
+        title: What it shows.
+        sources: The networks that tickets are found on.
+        targets: Names of the networks that they are stretched to.
+        sparsities: The sparsities that every arm is brought to exactly, in (0, 1).
+        policies: The ways to stretch.
+        arms: Names of the arms to train; ``all`` alone for every arm there is.
+        seeds: One run of everything for each: finding, stretching, training.
+        recipe: How all networks are trained.
+        data: What they are trained on.
+        reference: The arm that the elastic hypothesis compares tickets with.
+        margin: How far below it they may be, in points of accuracy.
+        rate: Fraction of the remaining weights that IMP prunes at each level, in (0, 1).
+        start: Where in the schedule arms start; see ``ticketkit verify --start``.
+        dst_multiplier: How many times longer dynamic sparse training takes.
+        connect: Arms whose linear mode connectivity is measured.
+        points: At how many points of the line.
+
+    Raises:
+        StudyError: If a field is out of its range, or two policies, seeds or others are the same.
+    """
+
+    title: str
+    sources: tuple[Source, ...]
+    targets: tuple[str, ...]
+    sparsities: tuple[float, ...]
+    recipe: Recipe
+    policies: tuple[PolicyChoice, ...] = (PolicyChoice(name=DEFAULT_POLICY),)
+    arms: tuple[str, ...] = ("ticket", "dense", "imp", "random", "reinit")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    data: DataChoice = field(default_factory=DataChoice)
+    reference: str = "imp"
+    margin: float = 0.5
+    rate: float = 0.2
+    start: Literal["rewind", "0"] = "rewind"
+    dst_multiplier: int = 5
+    connect: tuple[str, ...] = ()
+    points: int = 30
+
+    def __post_init__(self) -> None:
+        several: dict[str, Sequence[object]] = {
+            "sources": self.sources,
+            "targets": self.targets,
+            "sparsities": self.sparsities,
+            "policies": [policy.name for policy in self.policies],
+            "seeds": self.seeds,
+        }
+        for name, values in several.items():
+            if not values or any(value in values[:place] for place, value in enumerate(values)):
+                raise StudyError(f"{name} must be one or more different values (got {_shown(values)})")
+        if not self.arms and not self.connect:
+            raise StudyError("arms must name at least one, or connect must (got none)")
+        rules = {
+            "sparsities": (all(0 < sparsity < 1 for sparsity in self.sparsities), "above 0 and below 1"),
+            "margin": (0 <= self.margin <= 100, "from 0 to 100 points"),  # noqa: PLR2004
+            "rate": (0 < self.rate < 1, "above 0 and below 1"),
+            "dst_multiplier": (1 <= self.dst_multiplier <= 1_000, "from 1 to 1,000"),  # noqa: PLR2004
+            "points": (2 <= self.points <= 10_000, "from 2 to 10,000"),  # noqa: PLR2004
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise StudyError(f"{name} must be {rule} (got {_shown(getattr(self, name))})")
+
+    def data_of(self, source: Source) -> DataChoice:
+        """The data that tickets of a source are found on."""
+        return source.data or self.data
+
+    def recipe_of(self, source: Source) -> Recipe:
+        """How a source is trained."""
+        return source.recipe or self.recipe
+
+
+def load_study(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Study:
+    """Read a study from a TOML file; ``formats/study-v1.md`` describes it.
+
+    Args:
+        path: The file.
+        overrides: Fields to replace, as the file would give them.
+
+    Raises:
+        StudyError: If it cannot be read, or breaks a rule of its fields.
+        RecipeError: If a recipe does.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"a study must be a readable file ({error.strerror}): {path}") from None
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise StudyError(f"a study must be TOML ({error}): {path}") from None
+    values |= overrides or {}
+    values.setdefault("title", Path(path).stem)
+    try:
+        return _study(values, str(path))
+    except msgspec.ValidationError as error:
+        raise StudyError(f"a study must follow the rules of its fields: {error}: {path}") from None
+    except StudyError as error:
+        raise StudyError(f"{error}: {path}") from None
+
+
+def change_study(
+    study: Study, *, data_dir: str | None = None, limit: int | None = None, seeds: int | None = None
+) -> Study:
+    """Replace what differs from one machine to the next.
+
+    Args:
+        study: The study.
+        data_dir: Where its own data lie.
+        limit: Number of training images.
+        seeds: How many seeds, from 0.
+    """
+    data = replace(
+        study.data,
+        data_dir=study.data.data_dir if data_dir is None else data_dir,
+        limit=study.data.limit if limit is None else limit,
+    )
+    return replace(study, data=data, seeds=study.seeds if seeds is None else tuple(range(seeds)))
+
+
+def _study(values: dict[str, Any], where: str) -> Study:
+    """Spell out what a file may abbreviate, then check types."""
+    known = set(Study.__dataclass_fields__)
+    for name in values:
+        if name not in known:
+            raise StudyError(f"fields of a study must be among {', '.join(sorted(known))} (got {name!r})")
+    spelt = dict(values)
+    spelt["recipe"] = _recipe(values.get("recipe", "quick"), where)
+    spelt["sources"] = [_source(source, where) for source in _list(values, "sources")]
+    if "policies" in values:
+        spelt["policies"] = [_policy(policy) for policy in _list(values, "policies")]
+    if "data" in values:
+        spelt["data"] = _data(values["data"])
+    if isinstance(values.get("seeds"), int):
+        spelt["seeds"] = list(range(values["seeds"]))
+    if isinstance(values.get("arms"), str):
+        spelt["arms"] = [values["arms"]]
+    return msgspec.convert(msgspec.to_builtins(spelt), Study)
+
+
+def _list(values: Mapping[str, Any], name: str) -> list[Any]:
+    found = values.get(name, [])
+    if not isinstance(found, list):
+        raise StudyError(f"{name} must be a list (got {_shown(found)})")
+    return found
+
+
+def _source(value: Any, where: str) -> Any:
+    if isinstance(value, str):
+        return {"arch": value}
+    if isinstance(value, dict):
+        spelt = dict(value)
+        if "data" in spelt:
+            spelt["data"] = _data(spelt["data"])
+        if "recipe" in spelt:
+            spelt["recipe"] = _recipe(spelt["recipe"], where)
+        return _known(spelt, Source)
+    return value
+
+
+def _data(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"dataset": value}
+    return _known(value, DataChoice) if isinstance(value, dict) else value
+
+
+def _policy(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value, "order": value}
+    return _known(value, PolicyChoice) if isinstance(value, dict) else value
+
+
+_NAMES: dict[type, str] = {Source: "a source", PolicyChoice: "a policy", DataChoice: "data"}
+
+
+def _known(values: dict[str, Any], kind: type[Source | PolicyChoice | DataChoice]) -> dict[str, Any]:
+    known = list(kind.__dataclass_fields__)
+    for name in values:
+        if name not in known:
+            raise StudyError(f"fields of {_NAMES[kind]} must be among {', '.join(known)} (got {name!r})")
+    return values
+
+
+def _recipe(value: Any, where: str) -> Recipe:
+    if isinstance(value, str):
+        return load_recipe(value)
+    if isinstance(value, dict):
+        return read_recipe(value, name=Path(where).stem)
+    raise StudyError(f"recipe must be a name or a table of fields (got {_shown(value)})")
+
+
+def _shown(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
