@@ -28,7 +28,7 @@ from ticketkit.bundle import load_ticket, save_ticket
 from ticketkit.encoding import Bitmask, Dense, Stored
 from ticketkit.errors import BundleError
 from ticketkit.mask import Mask
-from ticketkit.provenance import DatasetInfo, LevelResult, Provenance, Results, Tool, Weights
+from ticketkit.provenance import DatasetInfo, Flops, LevelResult, Provenance, Results, Tool, Weights
 from ticketkit.stretch import Adjustments, stretch_ticket
 from ticketkit.ticket import Ticket
 
@@ -96,6 +96,12 @@ def found() -> Ticket:
         LevelResult(level=5, kept=424, total=1060, accuracy=1),
     )
     return replace(ticket, provenance=provenance, results=Results(levels=levels, tolerance=0.005, winning_level=5))
+
+
+def with_flops() -> Ticket:
+    """A ticket that says what finding it took: the member that 1.1 added; one number is whole, the other beyond 2^53."""
+    ticket = make_ticket(BASE)
+    return replace(ticket, provenance=replace(ticket.provenance, flops=Flops(sparse=1.5e9, dense=2.5e16)))
 
 
 def stretched() -> Ticket:
@@ -186,6 +192,7 @@ VALID: dict[str, Callable[[], Ticket]] = {
     "mlp-12-5-5-3": lambda: make_ticket("mlp-12-5-5-3"),
     ATTENTION_BASE: lambda: make_ticket(ATTENTION_BASE, num_classes=3, in_channels=1),
     SETTINGS_BASE: stretched_with_settings,
+    "flops": with_flops,
 }
 
 
