@@ -13,6 +13,7 @@ from ticketkit._version import __version__
 if TYPE_CHECKING:
     from ticketkit.arch import ArchSpec, LayerSpec, parse_arch
     from ticketkit.bundle import BundleHeader, load_ticket, read_header, save_ticket
+    from ticketkit.connect import connect_ticket
     from ticketkit.data import ImageData, load_data
     from ticketkit.find import find_ticket
     from ticketkit.interop import export_ticket, import_ticket
@@ -38,6 +39,7 @@ _HOMES = {
     "Ticket": "ticket",
     "Weights": "provenance",
     "build_model": "models",
+    "connect_ticket": "connect",
     "export_ticket": "interop",
     "find_ticket": "find",
     "import_ticket": "interop",
@@ -69,6 +71,7 @@ __all__ = [
     "Weights",
     "__version__",
     "build_model",
+    "connect_ticket",
     "export_ticket",
     "find_ticket",
     "import_ticket",

@@ -1,17 +1,25 @@
 """What needs a CUDA device. Run with ``pytest -m gpu``; everything else runs without one."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
 
 from ticketkit.arch import parse_arch
+from ticketkit.connect import connect_ticket
 from ticketkit.data import ImageData
-from ticketkit.find import find_ticket
-from ticketkit.models import initialise
+from ticketkit.find import find_ticket, full_mask
+from ticketkit.mask import Mask
+from ticketkit.models import initialise, instantiate
+from ticketkit.prune import CRITERIA, Subject
 from ticketkit.recipe import Recipe
 from ticketkit.stretch import stretch_ticket
 from ticketkit.train import Batches, Compute, choose_compute, train
-from ticketkit.verify import verify_ticket
+from ticketkit.train.flat import FlatParameters
+from ticketkit.train.loop import sgd
+from ticketkit.train.rewiring import Rewiring, rewire
+from ticketkit.verify import ARMS, verify_ticket
 
 pytestmark = pytest.mark.gpu
 
@@ -44,3 +52,61 @@ def test_find_stretch_and_verify_run_on_the_gpu(stripes: ImageData):
     report = verify_ticket(stretch_ticket(ticket, "20"), stripes, RECIPE, seeds=(0, 1), device=compute)
     assert [arm.name for arm in report.arms] == ["ticket", "dense", "random", "reinit"]
     assert all(np.isfinite(arm.mean) for arm in report.arms)
+
+
+def test_every_arm_runs_on_the_gpu_and_says_what_it_cost(stripes: ImageData):
+    arch = parse_arch("resnet14-w4", in_channels=1, num_classes=2)
+    compute = choose_compute("auto", image_size=8)
+    ticket = stretch_ticket(find_ticket(arch, stripes, RECIPE, levels=2, rate=0.4, device=compute), "20")
+    arms = [name for name in ARMS if name != "ticket"]
+    report = verify_ticket(ticket, stripes, RECIPE, arms=arms, seeds=(0,), rate=0.4, dst_multiplier=40, device=compute)
+    for arm in report.arms:
+        assert arm.kept == ticket.kept or arm.name in ("dense", "small-dense")
+        cost = arm.runs[0].cost
+        assert cost is not None
+        assert cost.peak_memory is not None
+        assert 0 < cost.flops <= cost.dense_flops
+
+
+@pytest.mark.parametrize("grow", ["gradient", "random"])
+def test_rewiring_on_the_gpu_keeps_every_layers_count(grow: Literal["gradient", "random"]):
+    arch = parse_arch("resnet8-w4", in_channels=1, num_classes=2)
+    random = np.random.default_rng(0)
+    shapes = {entry.name: entry.tensor.shape for entry in arch.state()}
+    mask = Mask({name: random.random(shapes[name]) < 0.5 for name in arch.prunable_names()})
+    flat = FlatParameters(instantiate(arch, initialise(arch, 0), "cuda:0"), mask)
+    flat.gradients.normal_()
+    optimiser = sgd(flat, RECIPE)
+    optimiser.step()
+    before = flat.mask.clone()
+    rewire(flat, optimiser, Rewiring(grow=grow, interval=10), 10, 100)
+    assert not torch.equal(before, flat.mask)
+    assert all(int(flat.mask[part].sum()) == kept for part, kept in flat.masked.values())
+
+
+@pytest.mark.parametrize("criterion", ["grasp", "snip", "synflow"])
+def test_criteria_on_the_gpu_choose_nearly_what_the_cpu_does(stripes: ImageData, criterion: str):
+    arch = parse_arch("resnet8-w4", in_channels=1, num_classes=2)
+    chosen = []
+    for device in ("cpu", "cuda:0"):
+        batches = Batches(stripes, RECIPE, device)
+        subject = Subject(
+            arch=arch,
+            tensors=initialise(arch, 0),
+            mask=full_mask(arch, arch.prunable_names()),
+            batches=lambda batches=batches: batches.epoch(0, 0),
+            device=device,
+        )
+        chosen.append(CRITERIA[criterion](subject, 200))
+    left, right = chosen
+    assert left.kept == right.kept == 200
+    assert sum(int((left[name] & right[name]).sum()) for name in left) >= 190
+
+
+def test_the_line_between_two_trainings_on_the_gpu(stripes: ImageData):
+    arch = parse_arch("resnet8-w4", in_channels=1, num_classes=2)
+    compute = choose_compute("auto", image_size=8)
+    ticket = find_ticket(arch, stripes, RECIPE, levels=1, device=compute)
+    connection = connect_ticket(ticket, stripes, RECIPE, points=5, device=compute)
+    assert len(connection.curves[0].points) == 5
+    assert 0 <= connection.barrier <= 1

@@ -50,6 +50,8 @@ def application(debug: bool) -> None:
     ticketkit stretch resnet20.st --to resnet56     no training: resnet20-to-resnet56.st
     ticketkit inspect resnet20.st                   what is in the file
     ticketkit verify resnet20-to-resnet56.st        train it beside its baselines
+    ticketkit sweep examples/studies/figure-6.toml  a whole study, cell by cell
+    ticketkit report runs/figure-6 -o report.html   what came of it
     """  # noqa: D301 - click wants the backspace itself
 
 
