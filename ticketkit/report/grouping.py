@@ -23,6 +23,9 @@ from ticketkit.report.statistics import Interval
 SAME_LEVEL = 0.9
 """Densities with at least this ratio are one level: stretching shifts a density a little, a level of IMP by 0.8."""
 
+MOST_FIELDS = 2
+"""Recipes that differ in more fields are numbered in titles, not described."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -54,6 +57,15 @@ class Row:
         if self.arm.name == compared_with(self.report):
             return None
         return self.report.difference(self.arm.name, compared_with(self.report))
+
+    @property
+    def work(self) -> tuple[float, float] | None:
+        """Sparse FLOPs before its training, and of it, in dense trainings of the target; None where not known."""
+        costs = {arm.name: arm.cost for arm in self.report.arms}
+        cost, unit = self.arm.cost, costs.get("dense") or costs[TICKET]
+        if cost is None or unit is None or not unit.dense_flops:
+            return None
+        return cost.setup_flops / unit.dense_flops, cost.flops / unit.dense_flops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +193,13 @@ def group_reports(reports: Iterable[Report]) -> tuple[Target, ...]:
 
 def compared_with(report: Report) -> str:
     """The arm that a report's differences are taken to: its reference, or the ticket where that was not trained."""
-    names = {arm.name for arm in report.arms}
-    return report.reference if report.reference is not None and report.reference in names else TICKET
+    return report.reference or TICKET
+
+
+def compared_text(reports: Iterable[Report]) -> str:
+    """What differences of some reports are taken to, in words."""
+    names = dict.fromkeys(compared_with(report) for report in reports)
+    return " or ".join("the ticket" if name == TICKET else name for name in names)
 
 
 def short_name(architecture: str) -> str:
@@ -294,23 +311,34 @@ def natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", text)]
 
 
-_TELLING: tuple[Callable[[Report], str], ...] = (
-    lambda report: f" on {setting_text(report, 'dataset')}",
-    lambda report: f", recipe {setting_text(report, 'recipe')}",
-    lambda report: f", from step {report.start_step}",
+def _recipe_fields(reports: Sequence[Report]) -> list[str]:
+    """What the reports' recipes differ in, if it is little."""
+    recipes = [recipe if isinstance(recipe := report.setting.get("recipe"), Mapping) else {} for report in reports]
+    names = sorted({name for recipe in recipes for name in recipe})
+    differing = [name for name in names if len({str(recipe.get(name)) for recipe in recipes}) > 1]
+    if len(differing) > MOST_FIELDS:
+        return [""] * len(reports)
+    return [", " + ", ".join(f"{name} {recipe.get(name)}" for name in differing) for recipe in recipes]
+
+
+_TELLING: tuple[Callable[[Sequence[Report]], list[str]], ...] = (
+    lambda reports: [f" on {setting_text(report, 'dataset')}" for report in reports],
+    lambda reports: [f", recipe {setting_text(report, 'recipe')}" for report in reports],
+    lambda reports: [f", from step {report.start_step}" for report in reports],
+    _recipe_fields,
+    lambda reports: [f", setting {number}" for number in range(1, len(reports) + 1)],
 )
-"""What is added to a title where it tells targets of one network apart, in this order."""
+"""What is added to the titles of one network's targets where it tells some of them apart, in this order."""
 
 
 def _titles(firsts: Sequence[Report]) -> list[str]:
     """A title for each group, from its first report: the network, and only as much more as tells them apart."""
     titles = [short_name(report.architecture) for report in firsts]
-    for part in (*_TELLING, None):
+    for part in _TELLING:
         for title in sorted({title for title in titles if titles.count(title) > 1}):
             places = [place for place, other in enumerate(titles) if other == title]
-            numbered = [f", setting {number}" for number in range(1, len(places) + 1)]
-            parts = numbered if part is None else [part(firsts[place]) for place in places]
-            if len(set(parts)) > 1:
-                for place, text in zip(places, parts, strict=True):
+            texts = part([firsts[place] for place in places])
+            if len(set(texts)) > 1:
+                for place, text in zip(places, texts, strict=True):
                     titles[place] += text
     return titles

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from ticketkit.report.comparison import TICKET
 from ticketkit.report.figures.panels import INCHES_A_ROW, label_rows
 from ticketkit.report.figures.scales import accuracy_axis, sparsity_axis
-from ticketkit.report.figures.style import Entry, Look, legend_at_right, look_of, new_figure, styled
+from ticketkit.report.figures.style import Entry, Look, legend_at_right, look_of, new_figure, shortened, styled
 from ticketkit.report.grouping import Curve, Target
 from ticketkit.report.statistics import deviation, t_quantile
 
@@ -36,12 +36,12 @@ def accuracy_curves(target: Target) -> Figure:
     entries: list[Entry] = []
     drawn: list[float] = []
     for curve in sorted(curves, key=lambda curve: -curve.rows[-1].arm.mean):
-        look = look_of(curve, arms)
+        look = look_of(curve.arm, curve.variant, arms)
         means = [100 * row.arm.mean for row in curve.rows]
         spreads = [100 * (row.arm.deviation or 0.0) for row in curve.rows]
         drawn += [end for mean, spread in zip(means, spreads, strict=True) for end in (mean - spread, mean + spread)]
         artist = _flat(axes, look, means[0], spreads[0]) if curve.is_flat else _curve(axes, curve, look, means, spreads)
-        entries.append(Entry(drawn=artist, label=curve.label, bold=curve.arm == TICKET))
+        entries.append(Entry(drawn=artist, label=shortened(curve.label), bold=curve.arm == TICKET))
     accuracy_axis(axes.yaxis, drawn)
     sparsity_axis(axes.xaxis, [100 * level.sparsity for level in target.levels])
     axes.set_title(f"{target.title}: mean ± standard deviation over the seeds", loc="left")
@@ -62,7 +62,7 @@ def accuracy_dots(target: Target) -> Figure:
     arms = [row.arm.name for row in level.rows]
     drawn: list[float] = []
     for place, row in enumerate(rows):
-        look = look_of(row, arms)
+        look = look_of(row.arm.name, row.variant, arms)
         values = [100 * value for value in row.arm.accuracies]
         mean, half = fmean(values), half_width(values)
         drawn += [*values, mean - half, mean + half]
@@ -72,6 +72,7 @@ def accuracy_dots(target: Target) -> Figure:
         axes.plot(values, below, "o", color=look.color, markerfacecolor="none", markersize=3.6, zorder=4)
         axes.plot([mean], [place], look.marker, color=look.color, markerfacecolor=look.face, markersize=8, zorder=3)
     label_rows(axes, [row.label for row in rows], {row.label for row in rows if row.is_ticket})
+    axes.tick_params(axis="y", length=0)
     accuracy_axis(axes.xaxis, drawn)
     what = "mean, its 95 % interval, and every seed" if any(len(row.arm.runs) > 1 for row in rows) else "one seed"
     axes.set_title(f"{target.title}, {level.title} sparse: {what}", loc="left")

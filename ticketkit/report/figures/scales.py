@@ -67,22 +67,32 @@ def accuracy_axis(axis: Axis, accuracies: Sequence[float], label: str = "test ac
     axis.set_label_text(f"{label}, scaled by the logarithm of the error")
 
 
-def difference_axis(axis: Axis, ends: Sequence[float], label: str) -> None:
-    """Make an axis of differences in points: linear within one point, by the logarithm beyond, where they are large."""
+def difference_axis(axis: Axis, ends: Sequence[float], *, narrow: bool = False) -> str:
+    """Make an axis of differences in points: linear within one point, by the logarithm beyond, where they are large.
+
+    Args:
+        axis: The axis.
+        ends: What is drawn on it, in points, interval ends included.
+        narrow: Whether there is little room for its labels.
+
+    Returns:
+        What its label must add about the scale; empty where that is linear.
+    """
     low, high = min(0.0, *ends), max(0.0, *ends)
     if max(-low, high) <= WIDE_DIFFERENCES:
         margin = max(0.06 * (high - low), 0.1)
         _set_limits(axis, low - margin, high + margin)
-        axis.set_label_text(label)
-        return
+        return ""
     _set_scale(axis, (_symmetric_log, _symmetric_exp))
-    _set_limits(axis, *(float(_symmetric_exp(_symmetric_log(end) * 1.08)) for end in (min(low, -1.0), max(high, 1.0))))
-    ticks = [sign * size for size in (100.0, 30.0, 10.0, 3.0, 1.0) for sign in (-1, 1)]
-    shown = sorted([0.0, *ticks])
+    bottom, top = float(_symmetric_log(min(low, -1.0))), float(_symmetric_log(max(high, 1.0)))
+    margin = 0.05 * (top - bottom)
+    _set_limits(axis, float(_symmetric_exp(bottom - margin)), float(_symmetric_exp(top + margin)))
+    sizes = (1.0, 10.0, 100.0) if narrow else (1.0, 3.0, 10.0, 30.0, 100.0)
+    shown = sorted({0.0, *sizes, *(-size for size in sizes)})
     axis.set_major_locator(FixedLocator(shown))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FixedFormatter([signed(tick) for tick in shown]))
-    axis.set_label_text(f"{label}; linear within ±1, logarithmic beyond")
+    return "; linear within ±1, logarithmic beyond"
 
 
 def signed(value: float) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from matplotlib import style
 from matplotlib.artist import Artist
@@ -16,9 +18,9 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 from ticketkit.report.comparison import TICKET
-from ticketkit.report.grouping import Curve, Row
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 WIDTH = 11.0
 """Width of every picture in inches: 1,100 pixels at 100 a inch, so that a letter is as high as on a page."""
@@ -120,16 +122,16 @@ _HOLLOW = {"magnitude", "snip", "synflow", "erk", "set"}
 _OTHERS = tuple((color, marker) for marker in "D>p<" for color in (BLUE, ORANGE, GREEN, RED, BLACK, SKY, PINK))
 
 
-def look_of(curve: Curve | Row, others: Sequence[str] = ()) -> Look:
-    """How a curve, or a row that is on it, looks.
+def look_of(arm: str, variant: int = 0, others: Sequence[str] = ()) -> Look:
+    """How a curve looks.
 
     Args:
-        curve: The curve or row.
+        arm: The arm that it shows.
+        variant: Which of the arm's curves it is, from 0.
         others: Names of the picture's arms; those that are not ours get their looks in this order.
     """
-    arm = curve.arm if isinstance(curve, Curve) else curve.arm.name
     if arm == TICKET:
-        color, marker = _TICKETS[curve.variant % len(_TICKETS)]
+        color, marker = _TICKETS[variant % len(_TICKETS)]
         return Look(color=color, marker=marker, dash=SOLID, face=color, width=2.2)
     if arm in _ARMS:
         color, marker, dash = _ARMS[arm]
@@ -137,16 +139,16 @@ def look_of(curve: Curve | Row, others: Sequence[str] = ()) -> Look:
         unknown = [name for name in dict.fromkeys(others) if name != TICKET and name not in _ARMS]
         color, marker = _OTHERS[(unknown.index(arm) if arm in unknown else 0) % len(_OTHERS)]
         dash = SOLID
-    second = curve.variant % 2 == 1
+    second = variant % 2 == 1
     face = "white" if second != (arm in _HOLLOW) else color
     return Look(color=color, marker=marker, dash=dash, face=face, width=1.0 if second else 1.4)
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """Decorate a drawing function: it draws in our style, whatever the caller's matplotlibrc says."""
 
     @functools.wraps(draw)
-    def drawn(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
         with _context():
             return draw(*args, **kwargs)
 
@@ -177,7 +179,7 @@ def legend_at_right(axes: Axes, entries: Sequence[Entry]) -> None:
     """Put a legend outside at the right, where it covers nothing."""
     legend = axes.legend(
         [entry.drawn for entry in entries],
-        [shortened(entry.label) for entry in entries],
+        [entry.label for entry in entries],
         loc="upper left",
         bbox_to_anchor=(1.01, 1.0),
         borderaxespad=0.0,
@@ -201,7 +203,7 @@ def to_svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with _context():
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return buffer.getvalue()
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
 
 
 def shortened(text: str, length: int = 30) -> str:
@@ -209,5 +211,13 @@ def shortened(text: str, length: int = 30) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _context() -> AbstractContextManager[None]:
-    return style.context(["default", _BASE])
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML cannot hold, not even escaped."""
+
+
+@contextmanager
+def _context() -> Iterator[None]:
+    """Draw in our style, and without a warning for each letter of a name that the font lacks."""
+    with style.context(["default", _BASE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
