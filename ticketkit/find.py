@@ -212,10 +212,15 @@ def _check(arch: ArchSpec, data: ImageData, levels: int, rate: float, tolerance:
 
 
 def full_mask(arch: ArchSpec, prunable: Collection[str]) -> Mask:
-    """The mask of a network's prunable tensors, by name, that prunes nothing."""
-    return Mask(
-        {entry.name: np.ones(entry.tensor.shape, dtype=np.bool_) for entry in arch.state() if entry.name in prunable}
-    )
+    """The mask of a network's prunable tensors, by name, that prunes nothing.
+
+    Raises:
+        MaskError: If a name is of no weight that can be pruned, or there is none.
+    """
+    shapes = {entry.name: entry.tensor.shape for entry in arch.state() if entry.prunable}
+    if unknown := sorted(set(prunable) - set(shapes)):
+        raise MaskError(f"prunable tensors must be weights of {arch.name} (got {unknown[0]!r})")
+    return Mask({name: np.ones(shape, dtype=np.bool_) for name, shape in shapes.items() if name in prunable})
 
 
 def _provenance(method: str, data: ImageData, recipe: Recipe, rate: float, seed: int, compute: Compute) -> Provenance:

@@ -9,10 +9,13 @@ from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.bundle import load_ticket, save_ticket
 from ticketkit.data import ImageData
 from ticketkit.errors import ArchError, MaskError, RunError
-from ticketkit.find import LevelReport, find_ticket, levels_for
+from ticketkit.find import LevelReport, find_ticket, full_mask, levels_for
+from ticketkit.mask import Mask
 from ticketkit.models import initialise
+from ticketkit.provenance import Flops
 from ticketkit.recipe import Recipe
 from ticketkit.train import Batches, Compute, train
+from ticketkit.train.flops import forward_flops
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, crop=1, rewind="2it")
 CPU = Compute()
@@ -108,6 +111,78 @@ def test_the_head_is_pruned_where_asked(arch: ArchSpec, stripes: ImageData):
     assert "fc.weight" not in find_ticket(arch, stripes, RECIPE, levels=0, device=CPU, prune_head=False).mask
 
 
+def test_only_the_tensors_that_are_named_are_pruned(arch: ArchSpec, stripes: ImageData):
+    names = ["blocks.1.conv1.weight", "conv.weight"]
+    ticket = find_ticket(arch, stripes, RECIPE, levels=2, rate=0.5, device=CPU, prunable=names, prune_head=True)
+    assert list(ticket.mask) == names[::-1], "in the network's order, whatever else is said"
+    total = ticket.total - round(0.5 * ticket.total)
+    assert ticket.kept == total - round(0.5 * total)
+    family = find_ticket(arch, stripes, RECIPE, levels=1, device=CPU, prunable=arch.prunable_names())
+    assert family == find_ticket(arch, stripes, RECIPE, levels=1, device=CPU)
+
+
+@pytest.mark.parametrize("name", ["bn.weight", "fc.bias", "conv9.weight"])
+def test_what_is_no_weight_of_the_network_cannot_be_pruned(arch: ArchSpec, stripes: ImageData, name: str):
+    with pytest.raises(MaskError, match=rf"must be weights of cifar-resnet8-w2 \(got '{name}'\)"):
+        find_ticket(arch, stripes, RECIPE, device=CPU, prunable=["conv.weight", name])
+    with pytest.raises(MaskError, match="at least one tensor"):
+        full_mask(arch, [])
+
+
+def by_hand(arch: ArchSpec, masks: list[Mask]) -> Flops:
+    """Three passes an image: the whole schedule of 12 steps at level 0, behind the rewind step at all others."""
+    images = [12 * 16] + [10 * 16] * (len(masks) - 1)
+    sparse = sum(3 * count * forward_flops(arch, (1, 8, 8), mask) for count, mask in zip(images, masks, strict=True))
+    return Flops(sparse=sparse, dense=3 * sum(images) * forward_flops(arch, (1, 8, 8)))
+
+
+def test_the_ticket_says_what_finding_it_took(arch: ArchSpec, reports: list[LevelReport]):
+    masks = [report.ticket.mask for report in reports]
+    for level, report in enumerate(reports):
+        assert report.ticket.provenance.flops == by_hand(arch, masks[: level + 1])
+    last = reports[-1].ticket.provenance.flops
+    assert last is not None
+    assert last.sparse < last.dense
+
+
+# --- learning-rate rewinding
+
+
+def test_with_the_rate_alone_rewound_weights_go_on_from_where_they_are(
+    arch: ArchSpec, stripes: ImageData, tmp_path: Path
+):
+    found: list[LevelReport] = []
+    options = {"levels": 3, "rate": 0.3, "rewinding": "rate", "device": CPU}
+    find_ticket(arch, stripes, RECIPE, run_dir=tmp_path, on_level=found.append, **options)
+    tickets = [report.ticket for report in found]
+    assert all(after.mask.within(before.mask) for before, after in pairwise(tickets))
+    assert [ticket.kept for ticket in tickets] == [report.result.kept for report in found] == [1226, 858, 601, 421]
+    assert {ticket.provenance.method for ticket in tickets} == {"lrr"}
+    assert [(ticket.weights.role, ticket.weights.step) for ticket in tickets] == [("rewind", 2), *[("final", 12)] * 3]
+    for level, ticket in enumerate(tickets[1:]):
+        before = load_ticket(tmp_path / f"level-{level:02d}.st").tensors
+        assert ticket.mask.applied_to(before).keys() == ticket.tensors.keys()
+        for name, array in ticket.mask.applied_to(before).items():
+            assert ticket.tensors[name].tobytes() == array.tobytes(), name
+    # And the schedule starts again at the rewind step.
+    batches = Batches(stripes, RECIPE)
+    last = tickets[-1]
+    again = train(arch, last.tensors, last.mask, batches, seed=0, compute=CPU, first_step=2)
+    assert again.accuracy == found[-1].result.accuracy
+    kept = load_ticket(tmp_path / "level-03.st").tensors
+    assert all(again.tensors[name].tobytes() == kept[name].tobytes() for name in kept)
+    assert last.provenance.flops == by_hand(arch, [ticket.mask for ticket in tickets])
+
+
+def test_the_two_ways_of_rewinding_part_at_level_2(arch: ArchSpec, stripes: ImageData, reports: list[LevelReport]):
+    found: list[LevelReport] = []
+    find_ticket(arch, stripes, RECIPE, levels=2, rate=0.3, rewinding="rate", device=CPU, on_level=found.append)
+    assert found[0].result == reports[0].result
+    assert found[1].ticket.mask == reports[1].ticket.mask, "both prune the dense network first"
+    assert found[1].ticket.tensors["conv.weight"].tobytes() != reports[1].ticket.tensors["conv.weight"].tobytes()
+    assert found[2].ticket.mask != reports[2].ticket.mask
+
+
 def test_source_date_epoch_dates_the_ticket(arch: ArchSpec, stripes: ImageData, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     ticket = find_ticket(arch, stripes, RECIPE, levels=0, device=CPU)
@@ -129,11 +204,12 @@ class Killed(Exception):  # noqa: N818 - not an error of ours
     pass
 
 
+@pytest.mark.parametrize("rewinding", ["weights", "rate"])
 @pytest.mark.parametrize(("level", "epoch"), [(0, 1), (0, 3), (1, 2), (2, 3)])
 def test_a_killed_run_resumes_to_the_same_bytes(
-    arch: ArchSpec, stripes: ImageData, tmp_path: Path, level: int, epoch: int
+    arch: ArchSpec, stripes: ImageData, tmp_path: Path, level: int, epoch: int, rewinding: str
 ):
-    options = {"levels": 2, "rate": 0.3, "device": CPU}
+    options = {"levels": 2, "rate": 0.3, "rewinding": rewinding, "device": CPU}
     save_ticket(find_ticket(arch, stripes, RECIPE, **options), tmp_path / "whole.st")
 
     def kill(at_level: int, progress: object) -> None:
@@ -169,6 +245,8 @@ def test_a_run_folder_is_not_used_twice_by_accident(arch: ArchSpec, stripes: Ima
         find_ticket(arch, stripes, RECIPE, levels=0, device=CPU, run_dir=run)
     with pytest.raises(RunError, match=r"seed was 0 \(got 1\): .*run\.json"):
         find_ticket(arch, stripes, RECIPE, levels=0, device=CPU, run_dir=run, resume=True, seed=1)
+    with pytest.raises(RunError, match=r"method was \"imp\" \(got \"lrr\"\): .*run\.json"):
+        find_ticket(arch, stripes, RECIPE, levels=0, device=CPU, run_dir=run, resume=True, rewinding="rate")
     with pytest.raises(RunError, match=r"recipe\.lr was 0\.05 \(got 0\.1\): .*run\.json"):
         find_ticket(arch, stripes, replace(RECIPE, lr=0.1), levels=0, device=CPU, run_dir=run, resume=True)
 

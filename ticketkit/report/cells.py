@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ticketkit.errors import StudyError
 from ticketkit.report.comparison import TICKET, ArmResult, LayerDensity, Origin, Report, Run
 from ticketkit.report.connection import Connection, Curve
+from ticketkit.report.runs import Count, Fraction
 
 CELL_FORMAT: Final = {"name": "ticketkit-cell", "version": "1.0"}
 STUDY_FORMAT: Final = {"name": "ticketkit-study", "version": "1.0"}
@@ -62,7 +64,7 @@ class TicketInfo:
     """
 
     id: str
-    sparsity: float
+    sparsity: Fraction
     origin: Origin
     layers: tuple[LayerDensity, ...]
     find_flops: float | None = None
@@ -78,9 +80,9 @@ class Level:
         accuracy: Test accuracy at its end, in [0, 1].
     """
 
-    level: int
-    kept: int
-    accuracy: float
+    level: Count
+    kept: Count
+    accuracy: Fraction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +93,9 @@ class CellResult:
         place: Where it stands in the study.
         setting: Data, recipe and environment.
         summary: What the arm is, in one line.
-        start_step: The step of the schedule that arms start at.
-        kept: Weights it keeps: of the prunable ones, or all parameters of another, dense network.
         total: Prunable weights of the target.
+        start_step: The step of the schedule that arms start at.
+        kept: Weights it keeps: of the prunable ones, or all parameters of another, dense network; 0 for ``find``.
         architecture: The network's name, where it is not the target.
         ticket: The ticket that the arm depends on, if it does.
         run: The training, for ``train``.
@@ -105,9 +107,9 @@ class CellResult:
     place: Place
     setting: Mapping[str, Any]
     summary: str
-    start_step: int = 0
-    kept: int = 0
-    total: int = 0
+    total: Annotated[int, Meta(ge=1)]
+    start_step: Count = 0
+    kept: Count = 0
     architecture: str | None = None
     ticket: TicketInfo | None = None
     run: Run | None = None
@@ -208,7 +210,7 @@ def _read(path: Path, format_: Mapping[str, str], kind: type[Any]) -> Any:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"a study's file must be readable ({error.strerror}): {path}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"a study's file must be JSON ({error}): {path}") from None
     found = document.get("format") if isinstance(document, dict) else None
     if not isinstance(found, dict) or found.get("name") != format_["name"]:
@@ -289,13 +291,15 @@ def _arm(name: str, results: Sequence[CellResult]) -> ArmResult:
 
 def _connections(index: StudyIndex, results: Sequence[CellResult]) -> Iterable[Connection]:
     """The lines of each arm that was connected, over the seeds; tickets under the paper's name for them."""
+    several = len({entry.place.policy for entry in index.cells if entry.place.policy}) > 1
     lines = [result for result in results if result.place.kind == "connect" and result.curve is not None]
     keys = {replace(result.place, seed=0): None for result in lines}
     for key in keys:
         own = [result for result in lines if replace(result.place, seed=0) == key]
         first = own[0]
-        several = len({entry.place.policy for entry in index.cells if entry.place.policy}) > 1
-        name = key.arm if key.source is None or key.arm != TICKET else f"ETT ← {key.source}"
+        name = "ETT" if key.arm == TICKET else key.arm
+        if key.source is not None:
+            name = f"{name} ← {key.source}"
         yield Connection(
             name=f"{name}, {key.policy}" if several and key.policy else name,
             ticket_id=first.ticket.id if first.ticket else "",

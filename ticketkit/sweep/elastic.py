@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ticketkit.arch import ArchSpec
-from ticketkit.encoding import Array, Bitmask
+from ticketkit.encoding import DTYPES, Array, Bitmask
 from ticketkit.errors import StretchError
+from ticketkit.find import full_mask
 from ticketkit.mask import Mask
 from ticketkit.models.build import Tensors
+from ticketkit.provenance import Provenance, Weights
 from ticketkit.prune import magnitudes
 from ticketkit.selection import drop_count, drop_lowest
 from ticketkit.stretch import Adjustments, stretch_ticket
@@ -61,6 +63,11 @@ def elastic_ticket(bench: Bench, target: ArchSpec, policy: PolicyChoice, kept: i
     plain = stretch(dense, Adjustments(seed=seed))
     uses = _uses(dense, plain)
     fixed = plain.kept - _count(dense.mask, uses)
+    if fixed > kept:
+        raise StretchError(
+            f"a ticket of {target.name} must be able to keep {kept:,} weights "
+            f"(the layers that are made anew have {fixed:,} of them)"
+        )
     while True:
         following = drop_lowest(magnitudes(last.tensors, last.mask), last.mask, bench.rate)
         if fixed + _count(following, uses) <= kept:
@@ -89,6 +96,31 @@ def elastic_ticket(bench: Bench, target: ArchSpec, policy: PolicyChoice, kept: i
     )
     ticket = stretch(source, adjustments)
     return Elastic(ticket=ticket, source=source, dense=dict(plain.tensors))
+
+
+def mapping_of(source: ArchSpec, target: ArchSpec, policy: PolicyChoice) -> str:
+    """The whole mapping by which a policy turns one network into another, as a ticket's provenance records it.
+
+    It stretches a ticket of zeros, so whatever keeps a ticket from being stretched shows before one is trained.
+
+    Args:
+        source: The network that tickets are found on.
+        target: The network to stretch to.
+        policy: How to stretch.
+
+    Raises:
+        ArchError, StretchError: If the policy does not turn the source into the target.
+    """
+    zeros = {entry.name: np.zeros(entry.tensor.shape, dtype=DTYPES[entry.tensor.dtype]) for entry in source.state()}
+    ticket = Ticket.from_arrays(
+        source,
+        zeros,
+        full_mask(source, source.prunable_names()),
+        weights=Weights(role="init"),
+        provenance=Provenance(method="none"),
+    )
+    adjustments = Adjustments(random_copies=policy.random_copies, rescale=policy.rescale)
+    return _stretcher(source, target, policy)(ticket, adjustments).provenance.transformations[-1].mapping
 
 
 def _stretcher(source: ArchSpec, target: ArchSpec, policy: PolicyChoice) -> Callable[[Ticket, Adjustments], Ticket]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ticketkit.arch import ArchSpec
 from ticketkit.atomic import write_text
 from ticketkit.connect import connect
 from ticketkit.data import DataRequest, ImageData, load_data
-from ticketkit.errors import StudyError, TicketkitError
+from ticketkit.errors import StretchError, StudyError, TicketkitError
 from ticketkit.find import METHODS, Rewinding
 from ticketkit.recipe import Recipe
 from ticketkit.report.cells import CellResult, Level, TicketInfo, read_cell
@@ -26,7 +26,7 @@ from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, Study
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, choose_compute
 from ticketkit.train.setting import describe_setting
-from ticketkit.verify import ARMS, Bench, Target, run_arm
+from ticketkit.verify import ARMS, Bench, run_arm
 from ticketkit.verify.run import context_of, layer_densities, network_seed, origin_of
 
 OnEpoch = Callable[[str, Progress], None]
@@ -50,6 +50,7 @@ class Laboratory:
         device: Where to compute; see :func:`ticketkit.train.choose_compute`.
         precision: Of convolutions and linear layers; the device's default if None.
         threads: Threads on the CPU; the default if None.
+        most_threads: The most that the default may be, where a process has a part of the machine; no limit if None.
     """
 
     def __init__(
@@ -60,12 +61,14 @@ class Laboratory:
         device: str = "auto",
         precision: Any = None,
         threads: int | None = None,
+        most_threads: int | None = None,
     ) -> None:
         self.study = study
         self.folder = folder
-        self._choose: Callable[[int], Compute] = lambda size: choose_compute(
-            device, image_size=size, precision=precision, threads=threads
-        )
+        self._device = device
+        self._precision = precision
+        self._threads = threads
+        self._most_threads = most_threads
         self._batches: dict[tuple[DataChoice, Recipe], Batches] = {}
         self._benches: dict[tuple[ArchSpec, DataChoice, Recipe, int], Bench] = {}
         self._elastic: tuple[object, Elastic] | None = None
@@ -101,10 +104,13 @@ class Laboratory:
         else:
             bench = self._source_bench(task.source, task.place.seed, on_epoch)
         rewinding: Rewinding = next(way for way, method in METHODS.items() if method == task.place.arm)
-        deepest = [bench.level_above(kept, rewinding) for kept in task.counts]
-        if task.source is not None:
-            deepest += self._levels_of_tickets(bench, task.place.seed)
-        last = max(deepest, key=lambda ticket: ticket.provenance.level or 0)
+        levels = [bench.level(0, rewinding)]
+        levels += [bench.level_above(kept, rewinding) for kept in task.counts]
+        for target, policy in task.tickets:
+            with contextlib.suppress(StretchError):  # its own cells will say so; it holds up no other
+                found = elastic_ticket(bench, target.arch, policy, target.kept, seed=task.place.seed)
+                levels.append(bench.level((found.source.provenance.level or 1) - 1))
+        last = max(levels, key=lambda ticket: ticket.provenance.level or 0)
         results = last.results.levels if last.results is not None else ()
         return CellResult(
             place=task.place,
@@ -113,14 +119,6 @@ class Laboratory:
             total=task.target.total,
             levels=tuple(Level(level=r.level, kept=r.kept, accuracy=r.accuracy) for r in results),
         )
-
-    def _levels_of_tickets(self, bench: Bench, seed: int) -> Iterator[Ticket]:
-        """The last level that each ticket of the study needs of a source."""
-        for policy, name, sparsity in product(self.study.policies, self.study.targets, self.study.sparsities):
-            target = Target.at(network(name, data_of(self.study.data)), sparsity)
-            if target.arch != bench.arch or bench.batches is not self._batches_of(self.study.data, self.study.recipe):
-                found = elastic_ticket(bench, target.arch, policy, target.kept, seed=seed)
-                yield bench.level((found.source.provenance.level or 1) - 1)
 
     def _train(self, task: Task, on_epoch: OnEpoch | None) -> CellResult:
         bench, elastic = self._prepared(task, on_epoch)
@@ -233,7 +231,15 @@ class Laboratory:
         return self._batches[data, recipe]
 
     def _compute(self, data: DataChoice) -> Compute:
-        return self._choose(max(data_of(data).shape[1:]))
+        compute = choose_compute(
+            self._device,
+            image_size=max(data_of(data).shape[1:]),
+            precision=self._precision,
+            threads=self._threads,
+        )
+        if self._threads is None and self._most_threads is not None:
+            return replace(compute, threads=min(compute.threads, self._most_threads))
+        return compute
 
 
 def _labelled(on_epoch: OnEpoch | None, label: str) -> Callable[[Progress], None] | None:

@@ -65,7 +65,7 @@ class Outcome:
     Attributes:
         done: Tasks that were done now.
         failed: Tasks that failed.
-        waiting: Cells of this shard that wait for IMP runs of another, or of one that failed.
+        waiting: Cells of this shard that wait for IMP runs, of another shard or that failed.
     """
 
     done: tuple[Done, ...]
@@ -142,8 +142,16 @@ class InProcess:
 
 
 def do(laboratory: Laboratory, task: Task, on_epoch: Callable[[str, Progress], None] | None = None) -> Done:
-    """Do one task; an error of one, such as a training that breaks, is told and not raised."""
+    """Do one task; what breaks one, such as a loss that diverges or a disk that is full, is told and not raised."""
     try:
         return Done(task=task, result=laboratory.do(task, on_epoch))
     except TicketkitError as error:
         return Done(task=task, error=" ".join(str(error).split()))
+    except (OSError, RuntimeError, MemoryError) as error:  # RuntimeError: torch's own, out of memory among them
+        return Done(task=task, error=f"a task must come to its end ({in_one_line(error)})")
+
+
+def in_one_line(error: BaseException, limit: int = 200) -> str:
+    """An error that is not one of ours, its kind and what it says, in one line of at most so many characters."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -7,14 +7,18 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from ticketkit.errors import StudyError
+from ticketkit.errors import RecipeError, StudyError
 from ticketkit.recipe import Recipe, load_recipe, read_recipe
+from ticketkit.report.comparison import TICKET
 
-DEFAULT_POLICY = "append"
+DEFAULT_POLICY: Final = "append"
+ALL_ARMS: Final = "all"
+MOST_SEEDS: Final = 1_000
+"""The most seeds that a study may have; a guard against a slip of the keyboard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +30,21 @@ class DataChoice:
         data_dir: Where it lies; a relative path starts at the folder that the command runs in.
         image_size: Side length that images of a folder are resized to.
         limit: Number of training images, spread evenly over the classes; None takes all.
+
+    Raises:
+        StudyError: If a number is less than 1.
     """
 
     dataset: str = "digits"
     data_dir: str | None = None
     image_size: int | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise StudyError(f"{name} of data must be 1 or more (got {value})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +74,9 @@ class PolicyChoice:
         mapping: The whole mapping, instead of order, units and drop.
         random_copies: Whether the masks of copies are permuted.
         rescale: Whether the residual branches of replicated units are divided by their number of copies.
+
+    Raises:
+        StudyError: If there are units to replicate or drop beside a mapping, which says all.
     """
 
     name: str
@@ -70,6 +86,10 @@ class PolicyChoice:
     mapping: str | None = None
     random_copies: bool = False
     rescale: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mapping is not None and (self.units is not None or self.drop is not None):
+            raise StudyError(f"policy {self.name!r} must have units and drop, or a mapping, which says all (got both)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +103,7 @@ class Study:
         sparsities: The sparsities that every arm is brought to exactly, in (0, 1).
         policies: The ways to stretch.
         arms: Names of the arms to train; ``all`` alone for every arm there is.
-        seeds: One run of everything for each: finding, stretching, training.
+        seeds: One run of everything for each: finding, stretching, training; from 0 to 2⁵³ − 1, at most 1,000 of them.
         recipe: How all networks are trained.
         data: What they are trained on.
         reference: The arm that the elastic hypothesis compares tickets with.
@@ -95,7 +115,7 @@ class Study:
         points: At how many points of the line.
 
     Raises:
-        StudyError: If a field is out of its range, or two policies, seeds or others are the same.
+        StudyError: If a field is out of its range, or a list names something twice.
     """
 
     title: str
@@ -116,20 +136,29 @@ class Study:
     points: int = 30
 
     def __post_init__(self) -> None:
-        several: dict[str, Sequence[object]] = {
+        lists: dict[str, Sequence[object]] = {
             "sources": self.sources,
             "targets": self.targets,
             "sparsities": self.sparsities,
             "policies": [policy.name for policy in self.policies],
+            "arms": self.arms,
             "seeds": self.seeds,
+            "connect": self.connect,
         }
-        for name, values in several.items():
-            if not values or any(value in values[:place] for place, value in enumerate(values)):
-                raise StudyError(f"{name} must be one or more different values (got {_shown(values)})")
+        for name, values in lists.items():
+            if not values and name not in {"arms", "connect"}:
+                raise StudyError(f"{name} must be one or more (got none)")
+            for place, value in enumerate(values):
+                if value in values[:place]:
+                    shown = value.arch if isinstance(value, Source) else value
+                    raise StudyError(f"{name} must be named once each (got {_shown(shown)} twice)")
         if not self.arms and not self.connect:
             raise StudyError("arms must name at least one, or connect must (got none)")
+        if self.arms and not {TICKET, ALL_ARMS} & {*self.arms}:
+            raise StudyError(f"arms must name the {TICKET}, which a comparison is of (got {_shown(self.arms)})")
         rules = {
             "sparsities": (all(0 < sparsity < 1 for sparsity in self.sparsities), "above 0 and below 1"),
+            "seeds": (all(0 <= seed < 2**53 for seed in self.seeds), "from 0 to 2**53 - 1"),
             "margin": (0 <= self.margin <= 100, "from 0 to 100 points"),  # noqa: PLR2004
             "rate": (0 < self.rate < 1, "above 0 and below 1"),
             "dst_multiplier": (1 <= self.dst_multiplier <= 1_000, "from 1 to 1,000"),  # noqa: PLR2004
@@ -138,6 +167,8 @@ class Study:
         for name, (holds, rule) in rules.items():
             if not holds:
                 raise StudyError(f"{name} must be {rule} (got {_shown(getattr(self, name))})")
+        if len(self.seeds) > MOST_SEEDS:
+            raise StudyError(f"seeds must be at most {MOST_SEEDS:,} (got {len(self.seeds):,})")
 
     def data_of(self, source: Source) -> DataChoice:
         """The data that tickets of a source are found on."""
@@ -148,12 +179,11 @@ class Study:
         return source.recipe or self.recipe
 
 
-def load_study(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> Study:
+def load_study(path: str | os.PathLike[str]) -> Study:
     """Read a study from a TOML file; ``formats/study-v1.md`` describes it.
 
     Args:
         path: The file.
-        overrides: Fields to replace, as the file would give them.
 
     Raises:
         StudyError: If it cannot be read, or breaks a rule of its fields.
@@ -163,16 +193,15 @@ def load_study(path: str | os.PathLike[str], overrides: Mapping[str, Any] | None
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"a study must be a readable file ({error.strerror}): {path}") from None
-    except ValueError as error:  # not UTF-8, or not TOML
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML
         raise StudyError(f"a study must be TOML ({error}): {path}") from None
-    values |= overrides or {}
     values.setdefault("title", Path(path).stem)
     try:
-        return _study(values, str(path))
+        return _study(values, Path(path).stem)
     except msgspec.ValidationError as error:
         raise StudyError(f"a study must follow the rules of its fields: {error}: {path}") from None
-    except StudyError as error:
-        raise StudyError(f"{error}: {path}") from None
+    except (StudyError, RecipeError) as error:
+        raise type(error)(f"{error}: {path}") from None
 
 
 def change_study(
@@ -185,33 +214,42 @@ def change_study(
         data_dir: Where its own data lie.
         limit: Number of training images.
         seeds: How many seeds, from 0.
+
+    Raises:
+        StudyError: If a number is out of its range.
     """
     data = replace(
         study.data,
         data_dir=study.data.data_dir if data_dir is None else data_dir,
         limit=study.data.limit if limit is None else limit,
     )
-    return replace(study, data=data, seeds=study.seeds if seeds is None else tuple(range(seeds)))
+    return replace(study, data=data, seeds=study.seeds if seeds is None else tuple(_first(seeds)))
 
 
-def _study(values: dict[str, Any], where: str) -> Study:
+def _study(values: dict[str, Any], stem: str) -> Study:
     """Spell out what a file may abbreviate, then check types."""
     known = set(Study.__dataclass_fields__)
     for name in values:
         if name not in known:
             raise StudyError(f"fields of a study must be among {', '.join(sorted(known))} (got {name!r})")
     spelt = dict(values)
-    spelt["recipe"] = _recipe(values.get("recipe", "quick"), where)
-    spelt["sources"] = [_source(source, where) for source in _list(values, "sources")]
+    spelt["recipe"] = _recipe(values.get("recipe", "quick"), stem)
+    spelt["sources"] = [_source(source, stem) for source in _list(values, "sources")]
     if "policies" in values:
         spelt["policies"] = [_policy(policy) for policy in _list(values, "policies")]
     if "data" in values:
         spelt["data"] = _data(values["data"])
-    if isinstance(values.get("seeds"), int):
-        spelt["seeds"] = list(range(values["seeds"]))
+    if isinstance(number := values.get("seeds"), int) and not isinstance(number, bool):
+        spelt["seeds"] = list(_first(number))
     if isinstance(values.get("arms"), str):
         spelt["arms"] = [values["arms"]]
     return msgspec.convert(msgspec.to_builtins(spelt), Study)
+
+
+def _first(seeds: int) -> range:
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise StudyError(f"the number of seeds must be from 1 to {MOST_SEEDS:,} (got {seeds:,})")
+    return range(seeds)
 
 
 def _list(values: Mapping[str, Any], name: str) -> list[Any]:
@@ -221,7 +259,7 @@ def _list(values: Mapping[str, Any], name: str) -> list[Any]:
     return found
 
 
-def _source(value: Any, where: str) -> Any:
+def _source(value: Any, stem: str) -> Any:
     if isinstance(value, str):
         return {"arch": value}
     if isinstance(value, dict):
@@ -229,7 +267,7 @@ def _source(value: Any, where: str) -> Any:
         if "data" in spelt:
             spelt["data"] = _data(spelt["data"])
         if "recipe" in spelt:
-            spelt["recipe"] = _recipe(spelt["recipe"], where)
+            spelt["recipe"] = _recipe(spelt["recipe"], stem)
         return _known(spelt, Source)
     return value
 
@@ -257,11 +295,11 @@ def _known(values: dict[str, Any], kind: type[Source | PolicyChoice | DataChoice
     return values
 
 
-def _recipe(value: Any, where: str) -> Recipe:
+def _recipe(value: Any, stem: str) -> Recipe:
     if isinstance(value, str):
         return load_recipe(value)
     if isinstance(value, dict):
-        return read_recipe(value, name=Path(where).stem)
+        return read_recipe(value, name=stem)
     raise StudyError(f"recipe must be a name or a table of fields (got {_shown(value)})")
 
 

@@ -96,13 +96,16 @@ def train(
         last_step: How many steps of the schedule to do; all of them if None.
         rewiring: How connections are exchanged; None trains the mask as it is.
         capture_step: A step whose tensors are to be returned too, taken before it is made.
-        checkpoint: Where the state is kept between epochs, and taken up from if there is one.
+        checkpoint: Where the state is kept between epochs, and taken up from if there is one. It holds no mask, so a
+            training that rewires cannot have one.
         on_epoch: Called after each epoch.
 
     Raises:
         RunError: If the network does not start from the given weights bit for bit, the loss is not finite at the end
-            of an epoch, or a pruned weight is not zero at the end.
+            of an epoch, a pruned weight is not zero at the end, or there are both rewiring and a checkpoint.
     """
+    if rewiring is not None and checkpoint is not None:
+        raise RunError("a training must rewire or keep a checkpoint, not both (a checkpoint holds no mask)")
     began = time.perf_counter()
     recipe = batches.recipe
     per_epoch = batches.steps_per_epoch

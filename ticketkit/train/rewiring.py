@@ -77,7 +77,7 @@ def rewire(
         step: The step of the training.
         total: Steps of the whole training.
     """
-    generator = torch.Generator(device=flat.mask.device).manual_seed(rewiring.seed + step)
+    generator = torch.Generator().manual_seed(rewiring.seed + step)  # on the CPU, so that every device grows the same
     values, before = flat.values.detach(), flat.mask.clone()
     for part, kept in flat.masked.values():
         count = int(rewiring.fraction(step, total) * kept)
@@ -87,10 +87,10 @@ def rewire(
         if rewiring.grow == "gradient":
             score = flat.gradients[part].abs()
         else:
-            score = torch.rand(mask.shape, generator=generator, device=mask.device)
+            score = torch.rand(mask.shape, generator=generator).to(mask.device)
         mask[torch.where(mask == 1, -math.inf, score).topk(count).indices] = 1
-    stayed = before * flat.mask
-    values.mul_(stayed)
+    changed = before * flat.mask == 0
+    values.masked_fill_(changed, 0)  # not multiplied: a negative weight would become -0
     momentum = optimiser.state[flat.values].get("momentum_buffer")
     if momentum is not None:
-        momentum.mul_(stayed)
+        momentum.masked_fill_(changed, 0)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from ticketkit._version import __version__
 from ticketkit.arch import ArchSpec
 from ticketkit.bundle import load_ticket
-from ticketkit.errors import RunError
+from ticketkit.errors import MaskError, RunError
 from ticketkit.find import DEFAULT_RATE, METHODS, Rewinding, find_ticket, full_mask
 from ticketkit.mask import Mask
 from ticketkit.models import initialise
@@ -59,6 +62,9 @@ class Bench:
         rate: Fraction of the remaining weights that IMP prunes at each level, in (0, 1).
         runs: The folder in which IMP's runs are kept; None keeps them while this object lives.
         on_epoch: Called after each epoch trained here, with what is trained and how far it is.
+
+    Raises:
+        MaskError: If the rate is out of its range.
     """
 
     arch: ArchSpec
@@ -70,11 +76,20 @@ class Bench:
     rate: float = DEFAULT_RATE
     runs: Path | None = None
     on_epoch: Callable[[str, Progress], None] | None = None
-    _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, init=False)
+    _temporary: Path | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < 1:
+            raise MaskError(f"the rate must be above 0 and below 1 (got {self.rate})")
 
     @cached_property
     def rewound(self) -> Tensors:
-        """The dense network's weights at the rewind step: θ_r."""
+        """The dense network's weights at the rewind step: θ_r.
+
+        Raises:
+            RecipeError: If the training does not reach it.
+        """
+        self._recipe.rewind_step(self.batches.steps_per_epoch)
         start = initialise(self.arch, self.seed)
         if not self.rewind_step:
             return start
@@ -152,9 +167,11 @@ class Bench:
 
     def _folder(self, rewinding: Rewinding) -> Path:
         """A folder that no other run than this one has, and this one always has."""
-        if self.runs is None and self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="ticketkit-")
-        parent = self.runs if self._temporary is None else Path(self._temporary.name)
+        parent = self.runs or self._temporary
+        if parent is None:
+            parent = self._temporary = Path(tempfile.mkdtemp(prefix="ticketkit-"))
+            # Unlike TemporaryDirectory, which would warn that nobody closed it.
+            weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
         what = {
             "arch": [self.arch.name, self.arch.num_classes, self.arch.in_channels],
             "prunable": sorted(self.prunable),
@@ -163,9 +180,10 @@ class Bench:
             "rate": self.rate,
             "seed": self.seed,
             "compute": self.compute.describe(),
+            "ticketkit": __version__,
         }
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
-        return (parent or Path()) / f"{METHODS[rewinding]}-{self.arch.short_name}-{digest}"
+        return parent / f"{METHODS[rewinding]}-{self.arch.short_name}-{digest}"
 
     def _watch(self, label: str) -> Callable[[Progress], None]:
         def watch(progress: Progress) -> None:

@@ -107,13 +107,17 @@ def verify_ticket(
 
     Raises:
         TicketkitError: If there is no such arm, or it does not go with this ticket, or no seed, or two arms share a
-            name.
-        ArchError, DataError, RecipeError: If ticket, data and recipe do not fit each other.
+            name, or ``dst_multiplier`` is below 1.
+        ArchError, DataError, MaskError, RecipeError: If ticket, data and recipe do not fit each other.
         RunError: If there is no such device, or a training breaks.
     """
     entrants = _entrants(arms, rivals or {}, ticket)
     if not seeds or len(set(seeds)) != len(seeds):
         raise TicketkitError(f"seeds must be one or more different numbers (got {list(seeds)})")
+    if reference not in {DEFAULT_REFERENCE, *entrants}:
+        raise TicketkitError(f"the reference must be one of the arms {', '.join(entrants)} (got {reference!r})")
+    if dst_multiplier < 1:
+        raise TicketkitError(f"dynamic sparse training must take 1 or more times as long (got {dst_multiplier})")
     for contender in (ticket, *(rivals or {}).values()):
         check_fits(contender.arch, data)
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))

@@ -121,3 +121,24 @@ def test_a_network_must_fit_its_data(change: dict[str, int], message: str):
     arch = parse_arch("resnet8-w2", **{"num_classes": 2, "in_channels": 3, **change})
     with pytest.raises(ArchError, match=message):
         check_fits(arch, make_data())
+
+
+def test_another_schedule_sees_the_same_batches_of_the_same_images():
+    batches = Batches(make_data(), make_recipe(crop=1, flip=True))
+    longer = batches.with_recipe(make_recipe(crop=1, flip=True, epochs=9, lr=0.2, warmup=1))
+    assert (batches.recipe.epochs, longer.recipe.epochs) == (2, 9)
+    assert longer.steps_per_epoch == batches.steps_per_epoch
+    assert longer.data is batches.data
+    for epoch in (0, 7):
+        for (images, labels), (same_images, same_labels) in zip(
+            batches.epoch(3, epoch), longer.epoch(3, epoch), strict=True
+        ):
+            assert torch.equal(images, same_images)
+            assert torch.equal(labels, same_labels)
+
+
+@pytest.mark.parametrize("change", [{"batch": 5}, {"crop": 2}, {"flip": True}])
+def test_a_recipe_that_batches_or_augments_otherwise_cannot_share_them(change: dict[str, object]):
+    batches = Batches(make_data(), make_recipe(crop=1))
+    with pytest.raises(DataError, match="recipes r and other must batch and augment images alike"):
+        batches.with_recipe(make_recipe(**{"name": "other", "crop": 1, **change}))

@@ -41,6 +41,17 @@ def test_pruned_weights_become_positive_zero(model: nn.Module):
     assert flat.pruned_are_zero()
 
 
+def test_it_knows_the_parts_that_are_masked_and_what_they_keep(model: nn.Module):
+    masks = masks_of(model)
+    flat = FlatParameters(model, masks)
+    assert list(flat.masked) == ["0.weight", "3.weight"]
+    for name, (part, kept) in flat.masked.items():
+        weight = model.get_parameter(name).detach()
+        assert torch.equal(flat.values[part].sort().values, weight.flatten().sort().values)
+        assert kept == masks[name].sum() == flat.mask[part].sum()
+    assert (flat.mask == 0).sum() == sum((~mask).sum() for mask in masks.values()), "and nothing else is"
+
+
 def test_gradients_are_those_of_the_module(model: nn.Module):
     loss_of(model).backward()
     expected = {name: value.grad.clone() for name, value in model.named_parameters()}

@@ -13,6 +13,7 @@ from ticketkit.recipe import Recipe
 from ticketkit.train import Batches, Compute, Progress, train
 from ticketkit.train.checkpoint import Checkpoint
 from ticketkit.train.flat import FlatParameters
+from ticketkit.train.rewiring import Rewiring
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, warmup=1, crop=1, flip=True)
 STEPS = 12
@@ -69,6 +70,30 @@ def test_captured_tensors_are_those_a_training_cut_there_would_have(arch: ArchSp
     captured = train(arch, start, None, batches, seed=0, compute=CPU, capture_step=5).captured
     assert captured is not None
     assert int(captured["bn.num_batches_tracked"]) == 5
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 6, 11])
+def test_a_training_to_a_step_ends_where_a_whole_one_passes(arch: ArchSpec, stripes: ImageData, mask: Mask, step: int):
+    batches = Batches(stripes, RECIPE)
+    start = initialise(arch, 0)
+    whole = train(arch, start, mask, batches, seed=0, compute=CPU, capture_step=step)
+    told: list[Progress] = []
+    cut = train(arch, start, mask, batches, seed=0, compute=CPU, last_step=step, on_epoch=told.append)
+    assert whole.captured is not None
+    assert same(cut.tensors, mask.applied_to(whole.captured))
+    assert int(cut.tensors["bn.num_batches_tracked"]) == step
+    assert [progress.step for progress in told] == [*range(4, step, 4), step][: -(-step // 4)]
+
+
+@pytest.mark.parametrize("last_step", [STEPS, STEPS + 5])
+def test_a_training_to_its_last_step_or_beyond_is_whole(arch: ArchSpec, stripes: ImageData, last_step: int):
+    batches = Batches(stripes, RECIPE)
+    whole, cut = (
+        train(arch, initialise(arch, 0), None, batches, seed=0, compute=CPU, last_step=last)
+        for last in (None, last_step)
+    )
+    assert same(cut.tensors, whole.tensors)
+    assert (cut.loss, cut.accuracy) == (whole.loss, whole.accuracy)
 
 
 def test_progress_is_told_after_each_epoch(arch: ArchSpec, stripes: ImageData):
@@ -159,3 +184,87 @@ def test_a_start_from_other_weights_is_refused(
     monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Spoilt)
     with pytest.raises(RunError, match=r"must start from the given weights, bit for bit \(.*weight does not\)"):
         train(arch, initialise(arch, 0), mask, Batches(stripes, RECIPE), seed=0, compute=CPU)
+
+
+class Rewired(FlatParameters):
+    """Remembers the last one made, so that a test can look at the mask that a training ends with."""
+
+    last: "Rewired"
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)
+        self.first_mask = self.mask.clone()
+        Rewired.last = self
+
+
+@pytest.mark.parametrize("grow", ["gradient", "random"])
+def test_rewiring_changes_the_mask_and_no_layers_count(
+    arch: ArchSpec, stripes: ImageData, mask: Mask, monkeypatch: pytest.MonkeyPatch, grow: str
+):
+    monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Rewired)
+    rewiring = Rewiring(grow=grow, interval=2, seed=3)
+    batches = Batches(stripes, RECIPE)
+    trained = train(arch, initialise(arch, 0), mask, batches, seed=0, compute=CPU, rewiring=rewiring)
+    flat = Rewired.last
+    assert not torch.equal(flat.mask, flat.first_mask)
+    for name, kept in mask.items():
+        part, count = flat.masked[name]
+        assert flat.mask[part].sum() == count == kept.sum()
+        assert np.count_nonzero(trained.tensors[name]) <= count
+    assert any(trained.tensors[name][~kept].any() for name, kept in mask.items()), "new connections are trained"
+    pruned = flat.values.detach()[flat.mask == 0]
+    assert not pruned.any()
+    assert not torch.signbit(pruned).any()
+    again = train(arch, initialise(arch, 0), mask, batches, seed=0, compute=CPU, rewiring=rewiring)
+    assert same(again.tensors, trained.tensors)
+
+
+def test_the_step_of_an_exchange_updates_no_weight(
+    arch: ArchSpec, stripes: ImageData, mask: Mask, monkeypatch: pytest.MonkeyPatch
+):
+    """RigL, algorithm 1: either connections are exchanged or weights are updated."""
+    monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Rewired)
+    start = initialise(arch, 0)
+    trained = train(
+        arch,
+        start,
+        mask,
+        Batches(stripes, RECIPE),
+        seed=0,
+        compute=CPU,
+        first_step=4,
+        last_step=5,
+        rewiring=Rewiring(grow="gradient", interval=4),
+    )
+    assert not torch.equal(Rewired.last.mask, Rewired.last.first_mask)
+    for entry in arch.state():
+        after, before = trained.tensors[entry.name], start[entry.name]
+        if entry.name in mask:
+            assert ((after == before) | (after == 0)).all(), entry.name
+            assert not after[~mask[entry.name]].any(), "what came is zero still"
+        elif entry.tensor.trainable:
+            assert after.tobytes() == before.tobytes(), entry.name
+    assert int(trained.tensors["bn.num_batches_tracked"]) == 1, "its images were seen all the same"
+
+
+def test_rewiring_that_is_never_due_changes_nothing(arch: ArchSpec, stripes: ImageData, mask: Mask):
+    batches = Batches(stripes, RECIPE)
+    plain, rewired = (
+        train(arch, initialise(arch, 0), mask, batches, seed=0, compute=CPU, rewiring=rewiring)
+        for rewiring in (None, Rewiring(grow="gradient", interval=STEPS))
+    )
+    assert same(plain.tensors, rewired.tensors)
+
+
+def test_a_training_that_rewires_cannot_be_resumed(arch: ArchSpec, stripes: ImageData, mask: Mask, tmp_path: Path):
+    with pytest.raises(RunError, match=r"must rewire or keep a checkpoint, not both \(a checkpoint holds no mask\)"):
+        train(
+            arch,
+            initialise(arch, 0),
+            mask,
+            Batches(stripes, RECIPE),
+            seed=0,
+            compute=CPU,
+            rewiring=Rewiring(grow="random"),
+            checkpoint=Checkpoint(path=tmp_path / "state.safetensors", label="this"),
+        )

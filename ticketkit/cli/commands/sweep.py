@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,9 @@ from ticketkit.cli.training import COMPUTE_OPTIONS, TrainingProgress, with_optio
 
 if TYPE_CHECKING:
     from ticketkit.report.cells import StudyResults
+    from ticketkit.sweep.laboratory import Laboratory
     from ticketkit.sweep.plan import Plan, Task
-    from ticketkit.sweep.run import Done, Outcome, Shard
+    from ticketkit.sweep.run import Doing, Done, Outcome, Shard
     from ticketkit.sweep.study import Study
     from ticketkit.train import Progress
 
@@ -30,6 +34,13 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise click.BadParameter(f"a shard must be written 1/4, 2/4, …, 4/4 (got {value!r})")
     return int(match[1]), int(match[2])
+
+
+def _amount(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
+    """Ray counts fractions of a processor or GPU to four decimals, and from 1 on whole ones only."""
+    if value is not None and value > 1 and not value.is_integer():
+        raise click.BadParameter(f"more than 1 must be a whole number (got {value:g})")
+    return None if value is None else round(value, 4)
 
 
 @click.command(short_help="Run a study: sources × targets × sparsities × arms × seeds.")
@@ -46,8 +57,20 @@ def _shard(_ctx: click.Context, _param: click.Parameter, value: str | None) -> t
 @click.option("--seeds", type=click.IntRange(min=1), help="Take the seeds 0 to N − 1, instead of what it says.")
 @with_options(*COMPUTE_OPTIONS)
 @click.option("--ray", metavar="ADDRESS", help="Do the cells on a Ray cluster: its address, 'auto' or 'local'.")
-@click.option("--ray-cpus", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Processors of a cell.")
-@click.option("--ray-gpus", type=click.FloatRange(min=0), default=0.0, show_default=True, help="GPUs of a cell.")
+@click.option(
+    "--ray-cpus",
+    type=click.FloatRange(min=0.0001),
+    callback=_amount,
+    default=1.0,
+    show_default=True,
+    help="Processors of a cell.",
+)
+@click.option(
+    "--ray-gpus",
+    type=click.FloatRange(min=0),
+    callback=_amount,
+    help="GPUs of a cell; a fraction lets several share one.  [default: 1 where --device finds or names one]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print every comparison as JSON.")
 def command(
@@ -62,7 +85,7 @@ def command(
     threads: int | None,
     ray: str | None,
     ray_cpus: float,
-    ray_gpus: float,
+    ray_gpus: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -78,7 +101,7 @@ def command(
     from ticketkit.report.cells import read_study
     from ticketkit.sweep.laboratory import Laboratory, data_of
     from ticketkit.sweep.plan import plan_study
-    from ticketkit.sweep.run import InProcess, Shard, run_study
+    from ticketkit.sweep.run import Shard, run_study
     from ticketkit.sweep.study import change_study, load_study
 
     study = change_study(load_study(path), data_dir=data_dir, limit=limit, seeds=seeds)
@@ -87,26 +110,25 @@ def command(
     plan = plan_study(study, data_of)
     settings: dict[str, Any] = {"device": device, "precision": precision, "threads": threads}
     laboratory = Laboratory(study, folder, **settings)
-    echo(*_opening(study, plan, folder, part, laboratory.compute.summary), err=as_json)
+    cluster = None
+    if ray is not None:
+        on_gpu = device.startswith("cuda") or (device == "auto" and laboratory.compute.is_cuda)
+        cluster = _Cluster(address=ray, cpus=ray_cpus, gpus=float(on_gpu) if ray_gpus is None else ray_gpus)
+    computing = laboratory.compute.summary if cluster is None else f"Ray at {ray}, {cluster.share} for each cell"
+    echo(*_opening(study, plan, folder, part, computing), err=as_json)
     if dry_run:
+        if as_json:
+            echo_json(_as_json(plan, folder, study.title))
         return
     line = shlex.join(["ticketkit", *sys.argv[1:]])
-    with TrainingProgress(_steps_left(plan, part, folder)) as bar:
-        watcher = _Watcher(bar)
-        if ray is None:
-            doing = InProcess(laboratory=laboratory, on_epoch=watcher.on_epoch, on_done=watcher.on_done)
-            outcome = run_study(study, plan, folder, doing, shard=part, command=line)
-        else:
-            from ticketkit.sweep.on_ray import OnRay, connected
-
-            on_ray = OnRay(
-                study=study, folder=folder, cpus=ray_cpus, gpus=ray_gpus, settings=settings, on_done=watcher.on_done
-            )
-            with connected(ray):
-                outcome = run_study(study, plan, folder, on_ray, shard=part, command=line)
+    with (
+        TrainingProgress(_steps_left(plan, part, folder)) as bar,
+        _engine(laboratory, _Watcher(bar), cluster, settings) as doing,
+    ):
+        outcome = run_study(study, plan, folder, doing, shard=part, command=line)
     results = read_study(folder)
     if as_json:
-        echo_json({"format": {"name": "ticketkit-sweep", "version": "1.0"}, **_as_json(results, outcome)})
+        echo_json(_as_json(plan, folder, study.title, results, outcome))
     else:
         from ticketkit.cli.study import study_lines
 
@@ -115,9 +137,48 @@ def command(
         sys.exit(EXIT_INCOMPLETE)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cluster:
+    """A Ray cluster, and what a cell takes of it."""
+
+    address: str
+    cpus: float
+    gpus: float
+
+    @property
+    def share(self) -> str:
+        return f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+
+
+@contextmanager
+def _engine(
+    laboratory: Laboratory, watcher: _Watcher, cluster: _Cluster | None, settings: dict[str, Any]
+) -> Iterator[Doing]:
+    """What does the tasks."""
+    if cluster is None:
+        from ticketkit.sweep.run import InProcess
+
+        yield InProcess(laboratory=laboratory, on_epoch=watcher.on_epoch, on_done=watcher.on_done)
+        return
+    from ticketkit.sweep.on_ray import OnRay, connected, has_room
+
+    with connected(cluster.address):
+        if not has_room(cluster.cpus, cluster.gpus):
+            echo(f"no machine of the cluster has {cluster.share} now: cells wait for one that does", err=True)
+        yield OnRay(
+            study=laboratory.study,
+            folder=laboratory.folder,
+            cpus=cluster.cpus,
+            gpus=cluster.gpus,
+            settings=settings,
+            on_done=watcher.on_done,
+        )
+
+
 def _opening(study: Study, plan: Plan, folder: Path, shard: Shard, computing: str) -> list[str]:
     recipe, data = study.recipe, study.data
-    left = f"{_left(plan.finds, shard, folder)} IMP runs and {_left(plan.cells, shard, folder):,} cells to do"
+    finds, cells = _left(plan.finds, shard, folder), _left(plan.cells, shard, folder)
+    left = f"{counted(finds, 'IMP run')} and {counted(cells, 'cell')} to do"
     pairs = [
         ("study", study.title),
         ("data", data.dataset if data.limit is None else f"{data.dataset}, {data.limit:,} training images"),
@@ -146,23 +207,32 @@ def _closing(results: StudyResults, outcome: Outcome, folder: Path) -> list[str]
     total = len(results.index.cells)
     pairs = [("cells", f"{len(results.done):,} of {total:,} done, {counted(len(outcome.done), 'task')} now")]
     if outcome.waiting:
-        pairs.append(
-            ("waiting", f"{counted(len(outcome.waiting), 'cell')} for IMP runs that other shards do: run this again")
-        )
+        why = "that failed" if any(done.task.place.kind == "find" for done in outcome.failed) else "of other shards"
+        pairs.append(("waiting", f"{counted(len(outcome.waiting), 'cell')} for IMP runs {why}: run this again"))
     for number, done in enumerate(outcome.failed):
         pairs.append(("" if number else "failed", f"{done.task.file}: {done.error}"))
-    pairs.append(("next", f"ticketkit report {folder} -o {folder.name}.html"))
+    report = shlex.join(["ticketkit", "report", str(folder), "-o", f"{folder.resolve().name}.html"])
+    pairs.append(("next", report))
     return fields(pairs)
 
 
-def _as_json(results: StudyResults, outcome: Outcome) -> dict[str, Any]:
+def _as_json(
+    plan: Plan, folder: Path, title: str, results: StudyResults | None = None, outcome: Outcome | None = None
+) -> dict[str, Any]:
+    """The document that ``formats/sweep-v1.md`` describes; without results, of what is planned alone."""
+    from ticketkit.sweep.run import pending
+
     return {
-        "title": results.index.title,
-        "cells": len(results.index.cells),
-        "missing": results.missing,
-        "failed": [{"file": done.task.file, "error": done.error} for done in outcome.failed],
-        "reports": [report.to_json() for report in results.reports],
-        "connections": [connection.to_json() for connection in results.connections],
+        "format": {"name": "ticketkit-sweep", "version": "1.0"},
+        "title": title,
+        "folder": str(folder),
+        "cells": len(plan.cells),
+        "missing": len(pending(plan.cells, folder)),
+        "waiting": 0 if outcome is None else len(outcome.waiting),
+        "failed": [] if outcome is None else [{"file": d.task.file, "error": d.error} for d in outcome.failed],
+        "left_out": list(plan.left_out),
+        "reports": [] if results is None else [report.to_json() for report in results.reports],
+        "connections": [] if results is None else [connection.to_json() for connection in results.connections],
     }
 
 
@@ -188,16 +258,20 @@ class _Watcher:
         result = done.result
         told = f"failed: {done.error}"
         if result is not None and result.run is not None:
-            told = f"accuracy {100 * result.run.accuracy:6.2f} %  {result.run.seconds:.1f} s"
+            told = f"{100 * result.run.accuracy:6.2f} %"
         elif result is not None and result.curve is not None:
-            told = f"barrier {100 * result.curve.barrier:6.2f} points  {result.seconds:.1f} s"
+            told = f"barrier {100 * result.curve.barrier:.2f}"
         elif result is not None:
-            told = f"{len(result.levels)} levels  {result.seconds:.1f} s"
-        self._bar.done(f"{done.task.place.arm:<14}  {_short(done.task):<38}  {told}", done.task.steps)
+            told = counted(len(result.levels), "level")
+        line = f"{done.task.place.arm:<14}  {_short(done.task):<40}  {told:>9}"
+        self._bar.done(line if result is None else f"{line}  {result.seconds:.1f} s", done.task.steps)
 
 
 def _short(task: Task) -> str:
+    from ticketkit.sweep.study import DEFAULT_POLICY
+
     place = task.place
     parts = [place.target.partition("-")[2] or place.target, place.source and f"from {place.source}"]
+    parts.append(None if place.policy == DEFAULT_POLICY else place.policy)
     parts.append(None if place.sparsity is None else f"{100 * place.sparsity:g} %")
     return " ".join([*(part for part in parts if part), f"seed {place.seed}"])

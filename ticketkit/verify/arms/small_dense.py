@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,21 +30,16 @@ def small_network(target: Target) -> ArchSpec | None:
 
 @lru_cache(maxsize=256)
 def _widest(arch: ArchSpec, depth: int, budget: int) -> ArchSpec | None:
-    low, high = 0, arch.width
-    while low < high:  # parameters grow with the width
-        width = (low + high + 1) // 2
-        if _fits(arch, depth, width, budget):
-            low = width
-        else:
-            high = width - 1
-    return replace(arch, depth=depth, width=low) if low else None
+    networks = [found for width in range(1, arch.width + 1) if (found := _network(arch, depth, width)) is not None]
+    fitting = bisect_right(networks, budget, key=lambda network: network.parameters)  # they grow with the width
+    return networks[fitting - 1] if fitting else None
 
 
-def _fits(arch: ArchSpec, depth: int, width: int, budget: int) -> bool:
+def _network(arch: ArchSpec, depth: int, width: int) -> ArchSpec | None:
     try:
-        return replace(arch, depth=depth, width=width).parameters <= budget
-    except ArchError:  # the family has no such network
-        return False
+        return replace(arch, depth=depth, width=width)
+    except ArchError:  # the family has no such network, as a transformer whose heads would not share the width
+        return None
 
 
 def obstacle(target: Target, _stages: Stages | None) -> str | None:

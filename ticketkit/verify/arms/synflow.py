@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ticketkit.prune.synflow import ROUNDS
+from ticketkit.train.flops import training_flops
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
 from ticketkit.verify.lineage import Stages
 from ticketkit.verify.scoring import pruned_at_rewind
@@ -10,8 +14,10 @@ UNSUITED = ("layer_norm", "attention")
 
 
 def start(context: Context) -> Start:
-    """Prune in a hundred rounds, without data: a hundred passes of one image, next to nothing."""
-    return pruned_at_rewind(context, "synflow", passes=0)
+    """Prune in a hundred rounds, without data: each a forward and a backward pass of one image of ones."""
+    begin = pruned_at_rewind(context, "synflow", passes=0)
+    rounds = training_flops(context.target.arch, context.batches.data.shape, None, ROUNDS)
+    return replace(begin, setup=begin.setup + rounds)
 
 
 def obstacle(target: Target, _stages: Stages | None) -> str | None:
