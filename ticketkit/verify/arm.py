@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -51,17 +52,22 @@ class Target:
     @classmethod
     def at(cls, arch: ArchSpec, sparsity: float) -> Target:
         """A network with what its family prunes, at a sparsity in [0, 1]."""
-        everything = full_mask(arch, arch.prunable_names())
-        return cls(arch=arch, prunable=tuple(everything), kept=round((1 - sparsity) * everything.total))
+        everything = cls(arch=arch, prunable=arch.prunable_names(), kept=0)
+        return replace(everything, kept=round((1 - sparsity) * everything.total))
 
     @property
     def total(self) -> int:
         """Number of its prunable weights."""
-        return self.full_mask().total
+        return _prunable_weights(self.arch, self.prunable)
 
     def full_mask(self) -> Mask:
         """The mask that prunes nothing."""
         return full_mask(self.arch, self.prunable)
+
+
+@lru_cache(maxsize=256)
+def _prunable_weights(arch: ArchSpec, prunable: tuple[str, ...]) -> int:
+    return sum(entry.tensor.size for entry in arch.state() if entry.name in prunable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
