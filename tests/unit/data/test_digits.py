@@ -58,3 +58,27 @@ def test_takes_no_other_size():
     assert load_data("digits", DataRequest(image_size=8)).shape == (1, 8, 8)
     with pytest.raises(DataError, match=r"^image_size of digits must be 8, or not given \(got 16\)$"):
         load_data("digits", DataRequest(image_size=16))
+
+
+def test_rotated_digits_are_the_digits_turned_by_a_quarter():
+    data, rotated = load_data("digits"), load_data("digits-rotated")
+    assert rotated.name == "digits-rotated"
+    assert rotated.classes == data.classes
+    for part in ("train", "test"):
+        images, turned = getattr(data, f"{part}_images"), getattr(rotated, f"{part}_images")
+        assert turned.shape == images.shape
+        for row in range(8):
+            for column in range(8):  # anticlockwise: the last column becomes the first row
+                assert np.array_equal(turned[:, 0, row, column], images[:, 0, column, 7 - row])
+        assert np.array_equal(getattr(rotated, f"{part}_labels"), getattr(data, f"{part}_labels"))
+
+
+def test_rotated_digits_are_other_data_than_the_digits():
+    data, rotated = load_data("digits"), load_data("digits-rotated")
+    assert rotated.fingerprint != data.fingerprint
+    assert (rotated.mean, rotated.std) == (data.mean, data.std)
+
+
+def test_rotated_digits_take_no_other_size():
+    with pytest.raises(DataError, match=r"^image_size of digits-rotated must be 8, or not given \(got 16\)$"):
+        load_data("digits-rotated", DataRequest(image_size=16))

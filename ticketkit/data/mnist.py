@@ -1,0 +1,57 @@
+"""MNIST: 70,000 grey images of 28×28 pixels of handwritten digits; Y. LeCun et al., 1998, section III.A."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
+from ticketkit.data.published import Published, load_published
+
+RAW = "MNIST/raw"
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+MNIST = Published(
+    name="mnist",
+    size=28,
+    classes=tuple("0123456789"),
+    megabytes={f"{RAW}/{name}": megabytes for name, megabytes in zip(FILES, (10, 0, 2, 0), strict=True)},
+    how_to=f"put {', '.join(FILES)}, unpacked, from https://ossci-datasets.s3.amazonaws.com/mnist into {RAW} there",
+)
+
+
+def load_mnist(request: DataRequest) -> ImageData:
+    """Load MNIST with torchvision, which checks the MD5 sums of what it downloads.
+
+    Files that are there already have no published sums. They must be idx files of images of 28×28 pixels and their
+    labels; the data set's ``fingerprint`` tells which.
+
+    Args:
+        request: ``data_dir`` is the folder that holds, or will hold, ``MNIST/raw`` (default ``data``); with
+            ``download``, what is missing there is fetched, 12 MB. ``image_size`` must be 28 where it is given.
+
+    Raises:
+        DataError: If the files are missing or damaged and could not be fetched; the message says how to bring them.
+    """
+    return load_published(MNIST, request, _read)
+
+
+def _read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Images, Labels]:
+    which = "training" if train else "test"
+    try:
+        part = datasets.MNIST(root, train=train, download=download)
+    # torchvision takes a file apart without asking how long it is, and asserts what it finds.
+    except (AssertionError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        if isinstance(error, RuntimeError) and not all((root / RAW / name).exists() for name in FILES):
+            raise  # nothing was read yet: it says what is missing, or why it could not be fetched
+        raise OSError(f"a file of the {which} set is damaged; delete it") from error
+    images, labels = part.data.numpy(), part.targets.numpy()
+    if images.shape != (len(labels), MNIST.size, MNIST.size):
+        shape = "x".join(map(str, images.shape))
+        raise OSError(f"the {which} set must be {len(labels)}x28x28, as it has {len(labels)} labels, and is {shape}")
+    return images[:, np.newaxis], labels.astype(np.int64)
+
+
+DATASETS.register(MNIST.name, load_mnist)
