@@ -99,7 +99,7 @@ def found() -> Ticket:
 
 
 def with_flops() -> Ticket:
-    """A ticket that says what finding it took: the member that 1.1 added; one number is whole, the other beyond 2^53."""
+    """A ticket that says what finding it took, which 1.1 added; one number is whole, the other beyond 2^53."""
     ticket = make_ticket(BASE)
     return replace(ticket, provenance=replace(ticket.provenance, flops=Flops(sparse=1.5e9, dense=2.5e16)))
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATA_OPTIONS = (
-    click.option("--dataset", metavar="NAME", help="digits (embedded), cifar10 or folder."),
+    click.option("--dataset", metavar="NAME", help="digits (embedded), cifar10, mnist, svhn, folder."),
     click.option(
         "--data-dir",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Where the data lie: the folder that torchvision's CIFAR10 reads or downloads to (default: data), or, "
+        help="Where the data lie: the folder that torchvision reads or downloads to (default: data), or, "
         "for --dataset folder, one with train/CLASS/IMAGE and test/CLASS/IMAGE.",
     ),
     click.option(
