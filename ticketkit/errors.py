@@ -7,7 +7,7 @@ TicketkitError
 ├── StretchError         (ValueError)  a mapping that does not turn the source into the target
 ├── DataError            (ValueError)  a data set that is missing, unknown or malformed
 ├── RecipeError          (ValueError)  a training recipe with an unknown or impossible field
-├── StudyError           (ValueError)  a study with an unknown or impossible field, or a folder of another one
+├── StudyError           (ValueError)  a study with an unknown or impossible field, or a damaged folder of one
 ├── RunError                           a run folder that cannot be used, or a training that broke
 └── BundleError          (ValueError)  a file that is not a sound ticket, or cannot be written
     └── BundleVersionError             a ticket of a format version this reader does not know
@@ -42,7 +42,7 @@ class RecipeError(TicketkitError, ValueError):
 
 
 class StudyError(TicketkitError, ValueError):
-    """A study with an unknown or impossible field, or a folder that holds another one."""
+    """A study with an unknown or impossible field, or a folder of one that is damaged."""
 
 
 class RunError(TicketkitError):

@@ -8,8 +8,17 @@ from ticketkit.train.schedule import learning_rate
 
 
 def test_the_known_recipes_load():
-    assert known_recipes() == ["fast-cifar", "paper-cifar", "quick"]
+    assert known_recipes() == ["fast-cifar", "paper-cifar", "paper-imagenet", "quick"]
     assert [load_recipe(name).name for name in known_recipes()] == known_recipes()
+
+
+def test_paper_imagenet_is_the_papers():
+    recipe = load_recipe("paper-imagenet")
+    steps_per_epoch = 1_281_167 // recipe.batch
+    assert (recipe.epochs, recipe.batch, recipe.milestones) == (90, 1024, (30, 60, 80))
+    assert recipe.rewind_step(steps_per_epoch) == 5 * steps_per_epoch
+    assert learning_rate(recipe, 5 * steps_per_epoch, steps_per_epoch) == pytest.approx(0.4)
+    assert learning_rate(recipe, 80 * steps_per_epoch, steps_per_epoch) == pytest.approx(0.4e-3)
 
 
 def test_paper_cifar_is_the_papers():
@@ -68,7 +77,7 @@ def test_a_wrong_field_is_named(overrides: list[str], message: str):
 
 
 def test_an_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(RecipeError, match=r"one of fast-cifar, paper-cifar, quick or a \.toml file \(got 'slow'\)"):
+    with pytest.raises(RecipeError, match=r"one of fast-cifar, paper-cifar, paper-imagenet, quick or a \.toml file \(got 'slow'\)"):
         load_recipe("slow")
 
 

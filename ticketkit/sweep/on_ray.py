@@ -7,10 +7,12 @@ that the command runs in, under the same paths.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,16 +98,17 @@ def connected(address: str) -> Iterator[None]:
     """
     ray = _import_ray()
     terminate = signal.getsignal(signal.SIGTERM)
-    try:
-        _check_answers(address)
-        ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise TicketkitError(f"a Ray cluster must be reachable at {address!r} ({in_one_line(error)})") from None
-    signal.signal(signal.SIGTERM, terminate)  # Ray sets one of its own, which would end us without a word
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with contextlib.redirect_stdout(sys.stderr):  # where Ray tells of lost workers; standard output is for results
+        try:
+            _check_answers(address)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            raise TicketkitError(f"a Ray cluster must be reachable at {address!r} ({in_one_line(error)})") from None
+        signal.signal(signal.SIGTERM, terminate)  # Ray sets one of its own, which would end us without a word
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _check_answers(address: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,13 @@ def test_a_file_that_is_no_cell_is_named(tmp_path: Path, change: Callable[[str],
 def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"readable \(No such file or directory\): .*study\.json"):
         read_study(tmp_path)
+
+
+def test_the_format_s_page_has_every_member() -> None:
+    text = (Path(__file__).parents[3] / "formats" / "sweep-v1.md").read_text(encoding="utf-8")
+    for kind, prefix in ((CellResult, ""), (Place, ""), (TicketInfo, ""), (StudyIndex, ""), (CellEntry, "cells[].")):
+        for field in fields(kind):
+            assert f"\n| `{prefix}{field.name}` | " in text, field.name
 
 
 # --- comparisons

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from ticketkit.recipe import load_recipe
 from ticketkit.sweep import Study, load_study
 from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, change_study
 
+PAGE = Path(__file__).parents[3] / "formats" / "study-v1.md"
 SMALLEST = 'sources = ["resnet20"]\ntargets = ["resnet32"]\nsparsities = [0.8]\n'
 
 
@@ -226,6 +229,19 @@ def test_what_has_no_default_must_be_there(read: Callable[[str], Study], field: 
     lines = [line for line in SMALLEST.splitlines() if not line.startswith(field)]
     with pytest.raises(StudyError, match=field):
         read("\n".join(lines))
+
+
+def test_the_format_s_page_has_every_field_and_an_example(read: Callable[[str], Study]) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for kind in (Study, Source, PolicyChoice, DataChoice):
+        for field in fields(kind):
+            assert f"\n| `{field.name}` | " in text
+    examples = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    whole = read(examples[0])
+    assert [source.arch for source in whole.sources] == ["resnet20-w8", "resnet56-w8"]
+    for example in examples[1:]:
+        missing = [line for line in SMALLEST.splitlines() if line.split()[0] not in example]
+        assert read("\n".join([*missing, example])) != read(SMALLEST)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ODD = "replace"
 
 
 @click.command(short_help="Results as a page, pictures, tables.")
-@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("results", metavar="RESULT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write one HTML page here.")
 @click.option("--png", type=click.Path(path_type=Path, file_okay=False), help="Write every picture to this folder.")
 @click.option("--svg", type=click.Path(path_type=Path, file_okay=False), help="The same, as SVG.")
