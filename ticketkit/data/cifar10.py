@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
-from ticketkit.data.published import Published, load_published
+from ticketkit.data.published import Published, ReadPart, load_published
 
 CIFAR10 = Published(
     name="cifar10",
     size=32,
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     megabytes={"cifar-10-batches-py": 170},
-    how_to=("put cifar-10-batches-py or cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there"),
+    how_to="put cifar-10-batches-py or cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there",
 )
 
 
@@ -33,15 +33,21 @@ def load_cifar10(request: DataRequest) -> ImageData:
     return load_published(CIFAR10, request, _read)
 
 
-def _read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Images, Labels]:
-    with warnings.catch_warnings():
-        # The batches were pickled by a numpy so old that 2.4.0 to 2.4.4 warn about how it spelled a dtype, and the
-        # archive is unpacked as Python 3.12 and 3.13 warn not to; the MD5 sums have been checked by then.
-        warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)
-        part = datasets.CIFAR10(root, train=train, download=download)
-    # torchvision turns the stored [N, C, H, W] into [N, H, W, C]; this turns it back.
-    return np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets, dtype=np.int64)
+def batches_reader(kind: str) -> ReadPart:
+    """What reads a part of CIFAR, by the name of torchvision's class of it: ``CIFAR10`` or ``CIFAR100``."""
+
+    def read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Images, Labels]:
+        with warnings.catch_warnings():
+            # The batches were pickled by a numpy so old that 2.4.0 to 2.4.4 warn about how it spelled a dtype, and the
+            # archive is unpacked as Python 3.12 and 3.13 warn not to; the MD5 sums have been checked by then.
+            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            part = getattr(datasets, kind)(root, train=train, download=download)
+        # torchvision turns the stored [N, C, H, W] into [N, H, W, C]; this turns it back.
+        return np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)), np.asarray(part.targets, dtype=np.int64)
+
+    return read
 
 
+_read = batches_reader("CIFAR10")
 DATASETS.register(CIFAR10.name, load_cifar10)

@@ -9,16 +9,62 @@ from typing import Any
 import numpy as np
 
 from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
-from ticketkit.data.published import Published, load_published
+from ticketkit.data.published import Published, ReadPart, load_published
 
-RAW = "MNIST/raw"
+SIZE = 28
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MNIST = Published(
-    name="mnist",
-    size=28,
+
+
+def in_idx_files(
+    name: str, kind: str, *, classes: tuple[str, ...], megabytes: tuple[int, int, int, int], url: str
+) -> Published:
+    """A data set in MNIST's format.
+
+    Args:
+        name: The name it is registered under.
+        kind: torchvision's class of it, whose files lie in ``KIND/raw``.
+        classes: The classes' names, in the order of the labels.
+        megabytes: What fetching each of :data:`FILES` takes, in MB.
+        url: Where they come from.
+    """
+    return Published(
+        name=name,
+        size=SIZE,
+        classes=classes,
+        megabytes={f"{kind}/raw/{file}": size for file, size in zip(FILES, megabytes, strict=True)},
+        how_to=f"put {', '.join(FILES)}, unpacked, from {url} into {kind}/raw there",
+    )
+
+
+def idx_reader(kind: str) -> ReadPart:
+    """What reads a part of a data set in MNIST's format, by the name of torchvision's class of it."""
+
+    def read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Images, Labels]:
+        which = "training" if train else "test"
+        try:
+            part = getattr(datasets, kind)(root, train=train, download=download)
+        # torchvision takes a file apart without asking how long it is, and asserts what it finds.
+        except (AssertionError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            if isinstance(error, RuntimeError) and not all((root / kind / "raw" / name).exists() for name in FILES):
+                raise  # nothing was read yet: it says what is missing, or why it could not be fetched
+            raise OSError(f"a file of the {which} set is damaged; delete it") from error
+        images, labels = part.data.numpy(), part.targets.numpy()
+        if images.shape != (len(labels), SIZE, SIZE):
+            shape = "x".join(map(str, images.shape))
+            raise OSError(
+                f"the {which} set must be {len(labels)}x28x28, as it has {len(labels)} labels, and is {shape}"
+            )
+        return images[:, np.newaxis], labels.astype(np.int64)
+
+    return read
+
+
+MNIST = in_idx_files(
+    "mnist",
+    "MNIST",
     classes=tuple("0123456789"),
-    megabytes={f"{RAW}/{name}": megabytes for name, megabytes in zip(FILES, (10, 0, 2, 0), strict=True)},
-    how_to=f"put {', '.join(FILES)}, unpacked, from https://ossci-datasets.s3.amazonaws.com/mnist into {RAW} there",
+    megabytes=(10, 0, 2, 0),
+    url="https://ossci-datasets.s3.amazonaws.com/mnist",
 )
 
 
@@ -35,23 +81,7 @@ def load_mnist(request: DataRequest) -> ImageData:
     Raises:
         DataError: If the files are missing or damaged and could not be fetched; the message says how to bring them.
     """
-    return load_published(MNIST, request, _read)
-
-
-def _read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Images, Labels]:
-    which = "training" if train else "test"
-    try:
-        part = datasets.MNIST(root, train=train, download=download)
-    # torchvision takes a file apart without asking how long it is, and asserts what it finds.
-    except (AssertionError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        if isinstance(error, RuntimeError) and not all((root / RAW / name).exists() for name in FILES):
-            raise  # nothing was read yet: it says what is missing, or why it could not be fetched
-        raise OSError(f"a file of the {which} set is damaged; delete it") from error
-    images, labels = part.data.numpy(), part.targets.numpy()
-    if images.shape != (len(labels), MNIST.size, MNIST.size):
-        shape = "x".join(map(str, images.shape))
-        raise OSError(f"the {which} set must be {len(labels)}x28x28, as it has {len(labels)} labels, and is {shape}")
-    return images[:, np.newaxis], labels.astype(np.int64)
+    return load_published(MNIST, request, idx_reader("MNIST"))
 
 
 DATASETS.register(MNIST.name, load_mnist)

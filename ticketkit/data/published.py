@@ -1,4 +1,4 @@
-"""Published data sets that torchvision fetches, checks and reads: what the modules of cifar10, mnist and svhn share."""
+"""Published data sets that torchvision fetches, checks and reads: what the modules of CIFAR, MNIST and SVHN share."""
 
 from __future__ import annotations
 
