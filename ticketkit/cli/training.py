@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DATA_OPTIONS = (
-    click.option("--dataset", metavar="NAME", help="digits (embedded), cifar10, cifar100, svhn, mnist, fashion-mnist or folder."),
+    click.option(
+        "--dataset",
+        metavar="NAME",
+        help="digits (embedded), cifar10, cifar100, svhn, mnist, fashion-mnist or folder.",
+    ),
     click.option(
         "--data-dir",
         type=click.Path(path_type=Path, file_okay=False),
