@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ticketkit.data import ImageData
+from ticketkit.find import levels_for
 from ticketkit.sweep import Study, load_study
-from ticketkit.sweep.plan import plan_study
+from ticketkit.sweep.plan import Plan, plan_study
 from ticketkit.sweep.study import DataChoice
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,17 @@ EXPECTED = [
     *(f"figure-{number}" for number in (1, 3, 4, 5, 6, 7, 8)),
     *(f"table-{number}" for number in (1, 2, 3, 5, 6, 7)),
 ]
+SHARED = {
+    "table-3-resnet20",
+    "table-3-resnet32",
+    "table-3-resnet56",
+    "table-6-svhn-to-cifar10",
+    "table-6-cifar10-to-svhn",
+}
+"""Full studies that share the quick one of their table."""
 
+CRUMB = 5e-4
+"""No sparsity lies so little above one of IMP's levels, or a level would be trained for the last few weights."""
 
 IMAGES = 1_280
 
@@ -54,15 +65,30 @@ def study_of(name: str) -> Study:
     return load_study((FOLDER if name in STUDIES else ROOT / "benchmarks") / f"{name}.toml")
 
 
-@pytest.mark.parametrize("name", [*STUDIES, *OWN])
-def test_a_study_can_be_planned(name: str):
+def plan_of(study: Study) -> Plan:
     known: dict[DataChoice, ImageData] = {}
 
     def load(choice: DataChoice) -> ImageData:
         return known.setdefault(choice, stand_in(choice))
 
+    return plan_study(study, load)
+
+
+def listed() -> dict[str, list[str]]:
+    """The rows of the README's tables of studies, by the study's name, without it."""
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \|(.*)\|$", (FOLDER / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == len(dict(rows)), "each study once"
+    return {name: [cell.strip() for cell in row.split("|")] for name, row in rows}
+
+
+@pytest.mark.parametrize("name", [*STUDIES, *OWN])
+def test_a_study_can_be_planned(name: str):
     study = study_of(name)
-    plan = plan_study(study, load)
+    plan = plan_of(study)
+    if name in STUDIES:
+        runs_and_cells = [str(len(plan.finds)), f"{len(plan.cells):,}"]
+        columns = slice(1, 3) if name.endswith("-quick") else slice(2, 4)
+        assert listed()[name][columns] == runs_and_cells, "the README says how much there is to do"
     assert len(plan.cells) >= len(study.seeds) * len(study.targets)
     arms = {task.place.arm for task in plan.cells}
     assert study.arms == ("all",) or arms == {*study.arms, *study.connect}
@@ -81,15 +107,28 @@ def test_a_study_says_which_figure_or_table_it_is(name: str):
 
 
 @pytest.mark.parametrize("prefix", EXPECTED)
-def test_every_figure_and_table_has_a_full_and_a_quick_study(prefix: str):
-    own = [name for name in STUDIES if name.startswith(prefix)]
-    quick = [name for name in own if name.endswith("-quick")]
-    assert quick
-    assert len(own) > len(quick)
-    assert all(study_of(name).data.dataset == "digits" for name in quick)
+def test_every_figure_and_table_has_a_study(prefix: str):
+    assert any(re.match(rf"{prefix}(-|$)", name) for name in STUDIES if not name.endswith("-quick"))
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if not name.endswith("-quick")])
+def test_every_study_has_a_quick_one_on_the_embedded_data(name: str):
+    quick = study_of(f"{name[:7] if name in SHARED else name}-quick")
+    choices = [quick.data, *(source.data for source in quick.sources if source.data)]
+    assert {choice.dataset for choice in choices} <= {"digits", "digits-rotated"}
+
+
+def test_no_quick_study_is_left_alone():
+    full = {name[:7] if name in SHARED else name for name in STUDIES if not name.endswith("-quick")}
+    assert {name.removesuffix("-quick") for name in STUDIES if name.endswith("-quick")} == full
+
+
+@pytest.mark.parametrize("name", [*STUDIES, *OWN])
+def test_no_level_of_imp_is_trained_for_the_last_few_weights(name: str):
+    study = study_of(name)
+    for sparsity in study.sparsities:
+        assert levels_for(sparsity, study.rate) == levels_for(sparsity - CRUMB, study.rate), sparsity
 
 
 def test_the_readme_lists_every_study():
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    listed = re.findall(r"`((?:figure|table)-[0-9][a-z0-9-]*)`", text)
-    assert set(listed) == {name for name in STUDIES if not name.endswith("-quick")}
+    assert sorted(listed()) == STUDIES
