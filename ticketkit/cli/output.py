@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shlex
 import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,11 @@ def console(*, stderr: bool = False) -> Console:
 def echo_json(value: Mapping[str, Any]) -> None:
     """Print a JSON document on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def command_line() -> str:
+    """The command that is running, as results hold it and a shell takes it."""
+    return shlex.join(["ticketkit", *sys.argv[1:]])
 
 
 def printable(text: str) -> str:

@@ -53,7 +53,10 @@ def _connection(name: str, *lines: list[float]) -> Connection:
     )
 
 
-def test_a_run_prints_a_table_and_a_curve_and_writes_its_document(folder: Path) -> None:
+def test_a_run_prints_a_table_and_a_curve_and_writes_its_document(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ticketkit", "connect", "a b.st"])
     out = folder / "connect.json"
     done = _connect(folder / "a.st", folder / "b.st", *TINY, "--pairs", 2, "--points", 4, "-o", out)
     assert done.exit_code == 0, done.output
@@ -66,7 +69,7 @@ def test_a_run_prints_a_table_and_a_curve_and_writes_its_document(folder: Path) 
     assert [len(curve.points) for curve in second.curves] == [4, 4]
     assert first.start_step == 1
     assert first.setting["dataset"]["train"] == 64
-    assert first.command.startswith("ticketkit ")
+    assert first.command == "ticketkit connect 'a b.st'"
     row = next(line.split() for line in done.stdout.splitlines() if line.startswith("b  "))
     assert row[3] == f"{50 * sum(curve.lowest.accuracy for curve in second.curves):.2f}"
     assert any(set(line.split()[1]) <= set("▁▂▃▄▅▆▇█") for line in done.stdout.splitlines() if line.startswith("b  "))

@@ -91,14 +91,21 @@ def test_each_task_is_a_line_where_there_is_no_terminal(done: tuple[Path, Result
     assert not any("\x1b" in line or "\r" in line for line in lines)
 
 
+def tables_of(result: Result) -> list[str]:
+    """What is printed between the opening and the line that counts cells."""
+    lines = lines_of(result.stdout)
+    return lines[lines.index("") : next(place for place, line in enumerate(lines) if line.startswith("cells "))]
+
+
 def test_a_second_run_does_nothing_and_says_the_same(done: tuple[Path, Result]) -> None:
     folder, first = done
     again = sweep(folder / "tiny.toml", "-o", folder / "out")
     assert again.exit_code == 0
     assert again.stderr == ""
     assert "0 IMP runs and 0 cells to do" in " ".join(lines_of(again.stdout)[3:5])
-    tables = slice(lines_of(first.stdout).index(""), -2)
-    assert lines_of(again.stdout)[tables] == lines_of(first.stdout)[tables]
+    told, before = (tables_of(result) for result in (again, first))
+    assert told
+    assert told == before
     assert "16 of 16 done, 0 tasks now" in again.stdout
 
 

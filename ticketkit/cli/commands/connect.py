@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +14,7 @@ import click
 
 from ticketkit.atomic import write_text
 from ticketkit.bundle import load_ticket
-from ticketkit.cli.output import counted, echo, echo_json, fields, percent, text_table
+from ticketkit.cli.output import command_line, counted, echo, echo_json, fields, percent, text_table
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
@@ -125,7 +123,7 @@ def command(
                 on_point=watcher.on_point,
                 on_curve=watcher.on_curve,
             )
-            connections.append(replace(connection, command=shlex.join(["ticketkit", *sys.argv[1:]])))
+            connections.append(replace(connection, command=command_line()))
     document = connections_to_json(connections)
     if out is not None:
         write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n", overwrite=force)

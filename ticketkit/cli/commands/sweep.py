@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ticketkit.cli.output import counted, echo, echo_json, fields
+from ticketkit.cli.output import command_line, counted, echo, echo_json, fields
 from ticketkit.cli.training import COMPUTE_OPTIONS, TrainingProgress, with_options
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ def command(
         if as_json:
             echo_json(_as_json(plan, folder, study.title))
         return
-    line = shlex.join(["ticketkit", *sys.argv[1:]])
+    line = command_line()
     with (
         TrainingProgress(_steps_left(plan, part, folder)) as bar,
         _engine(laboratory, _Watcher(bar), cluster, settings) as doing,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ import click
 from ticketkit.atomic import write_text
 from ticketkit.bundle import load_ticket
 from ticketkit.cli.comparison import account_table, accuracy_table, cost_table, verdict_lines
-from ticketkit.cli.output import echo, echo_json, fields, percent
+from ticketkit.cli.output import command_line, echo, echo_json, fields, percent
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
@@ -193,7 +192,7 @@ def command(
             on_run=watcher.on_run,
             on_epoch=watcher.on_epoch,
         )
-    report = replace(report, command=shlex.join(["ticketkit", *sys.argv[1:]]))
+    report = replace(report, command=command_line())
     document = report.to_json()
     if out is not None:
         write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n", overwrite=force)
