@@ -271,7 +271,7 @@ def _short(task: Task) -> str:
     from ticketkit.sweep.study import DEFAULT_POLICY
 
     place = task.place
-    parts = [place.target.partition("-")[2] or place.target, place.source and f"from {place.source}"]
+    parts = [task.target.arch.short_name, place.source and f"from {place.source}"]
     parts.append(None if place.policy == DEFAULT_POLICY else place.policy)
     parts.append(None if place.sparsity is None else f"{100 * place.sparsity:g} %")
     return " ".join([*(part for part in parts if part), f"seed {place.seed}"])
