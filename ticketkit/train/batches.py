@@ -33,6 +33,47 @@ class _Split:
     labels: Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochPlan:
+    """Which images each step of an epoch sees, and how they are shifted and mirrored.
+
+    Attributes:
+        order: The images' positions in the training set, int64 [steps, batch].
+        shifts: Where each one is cut out of its padded image, row and column, int64 [steps, batch, 2].
+        mirrored: Whether it is mirrored, bool [steps, batch].
+    """
+
+    order: Tensor
+    shifts: Tensor
+    mirrored: Tensor
+
+    @classmethod
+    def draw(cls, seed: int, epoch: int, *, count: int, steps: int, recipe: Recipe) -> EpochPlan:
+        """Draw the plan of one epoch, on the CPU, so that every device sees the same images.
+
+        Args:
+            seed: Seed of order and augmentation.
+            epoch: The epoch's number, from 0.
+            count: Number of training images.
+            steps: Steps of an epoch.
+            recipe: Its batch size and augmentation.
+        """
+        order = _shuffled(count, derive_seed(seed, "data order", epoch))
+        generator = torch.Generator().manual_seed(derive_seed(seed, "augmentation", epoch))
+        shifts = torch.randint(0, 2 * recipe.crop + 1, (count, 2), generator=generator)
+        mirrored = torch.rand(count, generator=generator) < (0.5 if recipe.flip else 0.0)
+        used = steps * recipe.batch
+        return cls(
+            order=order[:used].view(steps, recipe.batch),
+            shifts=shifts[:used].view(steps, recipe.batch, 2),
+            mirrored=mirrored[:used].view(steps, recipe.batch),
+        )
+
+    def to(self, device: str) -> EpochPlan:
+        """The same plan on a device."""
+        return EpochPlan(order=self.order.to(device), shifts=self.shifts.to(device), mirrored=self.mirrored.to(device))
+
+
 def check_fits(arch: ArchSpec, data: ImageData) -> None:
     """Check that a network takes a data set's images and tells its classes apart.
 
@@ -110,21 +151,25 @@ class Batches:
         Yields:
             Normalised images, float32 [batch, C, H, W] in channels-last layout, and labels, int64 [batch].
         """
-        order = _shuffled(len(self._train.labels), derive_seed(seed, "data order", epoch)).to(self._device)
-        shifts, mirrored = (plan.to(self._device) for plan in self._augmentation(seed, epoch))
+        plan = self.plan(seed, epoch)
         for step in range(first, self.steps_per_epoch):
-            part = slice(step * self.recipe.batch, (step + 1) * self.recipe.batch)
-            chosen = order[part]
-            images = self._cut(chosen, shifts[part], mirrored[part])
-            yield self._normalised(images), self._train.labels[chosen]
+            yield self.batch(plan.order[step], plan.shifts[step], plan.mirrored[step])
 
-    def _augmentation(self, seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-        # Drawn on the CPU, so that every device sees the same images.
-        count = len(self._train.labels)
-        generator = torch.Generator().manual_seed(derive_seed(seed, "augmentation", epoch))
-        shifts = torch.randint(0, 2 * self.recipe.crop + 1, (count, 2), generator=generator)
-        mirrored = torch.rand(count, generator=generator) < (0.5 if self.recipe.flip else 0.0)
-        return shifts, mirrored
+    def plan(self, seed: int, epoch: int) -> EpochPlan:
+        """What :meth:`epoch` makes its batches of, on the device."""
+        count, steps = len(self._train.labels), self.steps_per_epoch
+        return EpochPlan.draw(seed, epoch, count=count, steps=steps, recipe=self.recipe).to(self._device)
+
+    def batch(self, chosen: Tensor, shifts: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
+        """One batch of a plan, made on the device without waiting for it; see :meth:`epoch` for what it gives.
+
+        Args:
+            chosen: One step of the plan's ``order``, int64 [batch].
+            shifts: The same step of its ``shifts``.
+            mirrored: The same step of its ``mirrored``.
+        """
+        images = self._cut(chosen, shifts, mirrored)
+        return self._normalised(images), self._train.labels[chosen]
 
     def _cut(self, chosen: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
         """Cut each image out of its black border at its shift: uint8 [batch, H, W, C]."""
