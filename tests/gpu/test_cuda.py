@@ -17,8 +17,8 @@ from ticketkit.recipe import Recipe
 from ticketkit.stretch import stretch_ticket
 from ticketkit.train import Batches, Compute, choose_compute, train
 from ticketkit.train.flat import FlatParameters
-from ticketkit.train.loop import sgd
 from ticketkit.train.rewiring import Rewiring, rewire
+from ticketkit.train.steps import sgd
 from ticketkit.verify import ARMS, verify_ticket
 
 pytestmark = pytest.mark.gpu

@@ -48,11 +48,30 @@ def instantiate(arch: ArchSpec, tensors: Tensors, device: torch.device | str = "
     Raises:
         RuntimeError: (torch's) if a tensor is missing, unknown or of another shape.
     """
+    model = build_empty(arch, device)
+    load_tensors(model, tensors)
+    return model
+
+
+def build_empty(arch: ArchSpec, device: torch.device | str = "cpu") -> nn.Module:
+    """Build a network whose tensors hold whatever was in memory, without drawing any random number."""
     with torch.device("meta"):
         model = build_model(arch)
     model.to_empty(device=device)
-    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
     return model
+
+
+def load_tensors(model: nn.Module, tensors: Tensors) -> None:
+    """Copy tensors into a network, in place.
+
+    Args:
+        model: The network, on any device.
+        tensors: Every tensor of its ``state_dict``.
+
+    Raises:
+        RuntimeError: (torch's) if a tensor is missing, unknown or of another shape.
+    """
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
 
 
 def export_tensors(model: nn.Module) -> dict[str, Array]:
@@ -79,9 +98,7 @@ def initialise(arch: ArchSpec, seed: int) -> dict[str, Array]:
     ``models/bn_initializers.py``). A network with rules of its own, a transformer, draws its weights itself. The draw
     depends on the seed and the order of the network's tensors alone.
     """
-    with torch.device("meta"):
-        model = build_model(arch)
-    model.to_empty(device="cpu")
+    model = build_empty(arch)
     generator = torch.Generator().manual_seed(derive_seed(seed, "initialisation"))
     with torch.no_grad():
         if isinstance(model, DrawsItsWeights):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from ticketkit.encoding import Array
 from ticketkit.errors import ArchError, DataError
 from ticketkit.recipe import Recipe
 from ticketkit.seeds import derive_seed
+from ticketkit.train.pool import Pool
 
 EVALUATION_BATCH = 1_024
 
@@ -111,6 +113,7 @@ class Batches:
         self.data = data
         self.recipe = recipe
         self.steps_per_epoch = count // recipe.batch
+        self.captured: Pool[Any] = Pool()
         self._device = device
         _, self._height, self._width = data.shape
         pad = recipe.crop

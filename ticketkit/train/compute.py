@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import torch
 
 from ticketkit.errors import RunError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 SMALL_IMAGE = 8
 """Up to this side length, one thread is measured to be the fastest on the CPU (ARCHITECTURE.md, "Threads")."""
@@ -24,13 +24,30 @@ class Compute:
 
     Attributes:
         device: ``cpu`` or ``cuda:n``.
-        precision: ``bf16`` runs convolutions and linear layers in bfloat16 by autocast; weights stay float32.
+        precision: Of convolutions and linear layers; weights are float32 in any case. ``bf16`` runs them in bfloat16
+            by autocast, ``tf32``, on CUDA only, on tensor cores that round their inputs to 10 bits of mantissa.
         threads: Threads of the CPU's operators; of no consequence on CUDA.
+        compiled: Whether ``torch.compile`` fuses the network's operators, which rounds differently.
+        graphs: Whether a step is captured as a CUDA graph, which changes no result; of no consequence on the CPU.
+
+    Raises:
+        RunError: If the CPU is to compute in ``tf32``.
     """
 
     device: str = "cpu"
     precision: Precision = "fp32"
     threads: int = 1
+    compiled: bool = False
+    graphs: bool = True
+
+    def __post_init__(self) -> None:
+        if self.precision == "tf32" and not self.is_cuda:
+            raise RunError(f"the precision on {self.device} must be fp32 or bf16 (got tf32, which is CUDA's)")
+
+    @property
+    def captures(self) -> bool:
+        """Whether steps are captured as CUDA graphs."""
+        return self.is_cuda and self.graphs
 
     @property
     def is_cuda(self) -> bool:
@@ -41,24 +58,45 @@ class Compute:
         """What a result can depend on, for provenance."""
         device = torch.cuda.get_device_name(self.device) if self.is_cuda else "cpu"
         settings: dict[str, Any] = {"torch": str(torch.__version__), "device": device, "precision": self.precision}
+        if self.compiled:
+            settings["compiled"] = True
         return settings if self.is_cuda else {**settings, "threads": self.threads}
 
     @property
     def summary(self) -> str:
         """The same in a few words, for people."""
+        how = f"{self.precision}, compiled" if self.compiled else self.precision
         if self.is_cuda:
-            return f"{torch.cuda.get_device_name(self.device)} ({self.device}), {self.precision}"
-        return f"cpu, {self.threads} thread{'' if self.threads == 1 else 's'}, {self.precision}"
+            return f"{torch.cuda.get_device_name(self.device)} ({self.device}), {how}"
+        return f"cpu, {self.threads} thread{'' if self.threads == 1 else 's'}, {how}"
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Use this many threads inside the block, as many as before after it."""
+        """Use these settings inside the block, and those of before after it.
+
+        Threads, the precision of CUDA's float32 and cuDNN's search for the fastest kernels are settings of the whole
+        process: blocks of different settings must not overlap.
+        """
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            yield
+            with _cuda_settings(self.precision) if self.is_cuda else nullcontext():
+                yield
         finally:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def _cuda_settings(precision: Precision) -> Iterator[None]:
+    rounding = "tf32" if precision == "tf32" else "ieee"
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    convolution = cudnn.conv  # type: ignore[attr-defined]  # torch puts it there at run time
+    before = matmul.fp32_precision, convolution.fp32_precision, cudnn.benchmark
+    matmul.fp32_precision, convolution.fp32_precision, cudnn.benchmark = rounding, rounding, True
+    try:
+        yield
+    finally:
+        matmul.fp32_precision, convolution.fp32_precision, cudnn.benchmark = before
 
 
 def choose_compute(
@@ -67,6 +105,7 @@ def choose_compute(
     image_size: int,
     threads: int | None = None,
     precision: Precision | None = None,
+    compiled: bool = False,
 ) -> Compute:
     """Choose the device, and what is measured to be fastest on it.
 
@@ -75,6 +114,7 @@ def choose_compute(
         image_size: Side length of the images, in pixels; on the CPU it decides the number of threads.
         threads: Number of CPU threads, instead of the default.
         precision: Instead of the default, ``bf16`` on CUDA and ``fp32`` on the CPU.
+        compiled: Whether to fuse the network's operators by ``torch.compile``.
 
     Raises:
         RunError: If there is no such device.
@@ -90,6 +130,7 @@ def choose_compute(
         device=device,
         precision=precision or ("fp32" if device == "cpu" else "bf16"),
         threads=threads or (1 if image_size <= SMALL_IMAGE else cores),
+        compiled=compiled,
     )
 
 

@@ -20,7 +20,7 @@ class FlatParameters:
 
     Args:
         model: The module; its parameters are replaced in place.
-        masks: Boolean arrays of the prunable parameters, by name; the others are unmasked. Pruned weights become 0.
+        masks: See :meth:`set_masks`.
 
     Attributes:
         values: All parameters.
@@ -29,7 +29,7 @@ class FlatParameters:
         masked: For each parameter with a mask its part of the buffers, and the number of its kept weights.
     """
 
-    def __init__(self, model: nn.Module, masks: Mapping[str, BoolArray]) -> None:
+    def __init__(self, model: nn.Module, masks: Mapping[str, BoolArray] | None = None) -> None:
         parameters = dict(model.named_parameters())
         device = next(iter(parameters.values())).device
         total = sum(parameter.numel() for parameter in parameters.values())
@@ -37,21 +37,32 @@ class FlatParameters:
         self.gradients = torch.zeros(total, device=device)
         self.mask = torch.ones(total, device=device)
         self.masked: dict[str, tuple[slice, int]] = {}
+        self._places: dict[str, tuple[slice, torch.Size]] = {}
         offset = 0
         for name, parameter in parameters.items():
-            end = offset + parameter.numel()
-            if name in masks:
-                self.masked[name] = slice(offset, end), int(np.count_nonzero(masks[name]))
-            with torch.no_grad():
-                mask = torch.from_numpy(masks[name].copy()).to(device) if name in masks else torch.tensor(True)
-                _view(self.mask[offset:end], parameter.shape).copy_(mask)
-                # Selected, not multiplied: a pruned weight becomes +0, whatever it was.
-                kept = torch.where(mask.to(device), parameter, 0.0)
-                _view(self.values[offset:end], parameter.shape).copy_(kept)
-            parameter.data = _view(self.values.detach()[offset:end], parameter.shape)
-            parameter.grad = _view(self.gradients[offset:end], parameter.shape)
-            offset = end
+            part = slice(offset, offset + parameter.numel())
+            _view(self.values.detach()[part], parameter.shape).copy_(parameter.detach())
+            parameter.data = _view(self.values.detach()[part], parameter.shape)
+            parameter.grad = _view(self.gradients[part], parameter.shape)
+            self._places[name] = part, parameter.shape
+            offset = part.stop
         self.values.grad = self.gradients
+        self.set_masks(masks or {})
+
+    def set_masks(self, masks: Mapping[str, BoolArray]) -> None:
+        """Take other masks, in place; pruned weights become 0.
+
+        Args:
+            masks: Boolean arrays of the prunable parameters, by name; the others are unmasked.
+        """
+        self.masked = {}
+        self.mask.fill_(1)
+        for name, (part, shape) in self._places.items():
+            if name in masks:
+                self.masked[name] = part, int(np.count_nonzero(masks[name]))
+                _view(self.mask[part], shape).copy_(torch.from_numpy(masks[name].copy()))
+        # Filled, not multiplied: a pruned weight becomes +0, whatever it was.
+        self.values.detach().masked_fill_(self.mask == 0, 0)
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero, in place."""
@@ -71,11 +82,20 @@ class FlatParameters:
         copied: Array = flat.cpu().numpy().copy()
         return copied
 
-    def set_momentum(self, optimiser: torch.optim.SGD, momentum: Array) -> None:
-        """Give the optimiser the momentum that another one of the same network had."""
-        if optimiser.param_groups[0]["momentum"]:
-            buffer = torch.from_numpy(momentum.copy()).to(self.gradients.device)
-            optimiser.state[self.values]["momentum_buffer"] = buffer
+    def set_momentum(self, optimiser: torch.optim.SGD, momentum: Array | None) -> None:
+        """Give the optimiser the momentum that another one of the same network had, in place where it has one.
+
+        Args:
+            optimiser: The optimiser.
+            momentum: The momentum over the flat values; zeros if None.
+        """
+        if not optimiser.param_groups[0]["momentum"]:
+            return
+        buffer = optimiser.state[self.values].setdefault("momentum_buffer", torch.zeros_like(self.gradients))
+        if momentum is None:
+            buffer.zero_()
+        else:
+            buffer.copy_(torch.from_numpy(momentum.copy()))
 
     def pruned_are_zero(self) -> bool:
         """Whether every pruned weight is exactly zero."""

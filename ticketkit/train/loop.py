@@ -6,26 +6,22 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 
-import torch
 from torch import nn
-from torch.nn import functional
 
 from ticketkit.arch import ArchSpec
 from ticketkit.encoding import Array
 from ticketkit.errors import RunError
 from ticketkit.mask import Mask
-from ticketkit.models import export_tensors, instantiate
+from ticketkit.models import export_tensors
 from ticketkit.models.build import Tensors
-from ticketkit.recipe import Recipe
 from ticketkit.train.batches import Batches
 from ticketkit.train.checkpoint import Checkpoint, TrainingState
 from ticketkit.train.compute import Compute
-from ticketkit.train.evaluate import autocast, evaluate
-from ticketkit.train.flat import FlatParameters
+from ticketkit.train.evaluate import evaluate
 from ticketkit.train.rewiring import Rewiring, rewire
 from ticketkit.train.schedule import learning_rate
+from ticketkit.train.steps import steps_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,30 +111,29 @@ def train(
     loss = math.nan
     total = recipe.total_steps(per_epoch)
     end = total if last_step is None else min(last_step, total)
-    with compute.applied():
-        model = instantiate(arch, tensors if saved is None else saved.tensors, compute.device).train()
-        flat = FlatParameters(model, mask or {})
-        optimiser = sgd(flat, recipe)
+    with compute.applied(), steps_for(arch, batches, compute) as steps:
+        steps.start(
+            tensors if saved is None else saved.tensors, mask, momentum=None if saved is None else saved.momentum
+        )
         if saved is None:
-            _check_start(model, tensors, mask)
-        else:
-            flat.set_momentum(optimiser, saved.momentum)
+            _check_start(steps.model, tensors, mask)
         steps_began, steps_before = time.perf_counter(), step
         while step < end:
             epoch, begun_at = step // per_epoch, step
-            losses = torch.zeros((), device=compute.device)
-            for images, labels in islice(batches.epoch(seed, epoch, first=step % per_epoch), end - step):
+            epoch_end = min((epoch + 1) * per_epoch, end)
+            rates = [learning_rate(recipe, later, per_epoch) for later in range(step, epoch_end)]
+            steps.begin_epoch(seed, epoch, step % per_epoch, rates)
+            while step < epoch_end:
                 if step == capture_step:
-                    captured = export_tensors(model)
-                optimiser.param_groups[0]["lr"] = learning_rate(recipe, step, per_epoch)
+                    captured = export_tensors(steps.model)
                 if rewiring is not None and rewiring.is_due(step, total):
-                    losses += gradients_of(model, flat, images, labels, recipe, compute)
-                    rewire(flat, optimiser, rewiring, step, total)
+                    steps.gradients()
+                    rewire(steps.flat, steps.optimiser, rewiring, step, total)
                 else:
-                    losses += training_step(model, flat, optimiser, images, labels, recipe, compute)
+                    steps.step()
                 step += 1
             # The epoch's one synchronisation with the device.
-            loss = float(losses) / (step - begun_at)
+            loss = float(steps.losses) / (step - begun_at)
             if not math.isfinite(loss):
                 raise RunError(
                     f"the training loss must stay finite (got {loss} in epoch {epoch + 1}); "
@@ -147,18 +142,18 @@ def train(
             if checkpoint is not None and checkpoint.is_due():
                 state = TrainingState(
                     step=step,
-                    tensors=export_tensors(model),
-                    momentum=flat.momentum(optimiser),
+                    tensors=export_tensors(steps.model),
+                    momentum=steps.flat.momentum(steps.optimiser),
                     captured=captured,
                 )
                 checkpoint.save(state)
             if on_epoch is not None:
                 on_epoch(Progress(epoch=epoch + 1, epochs=recipe.epochs, step=step, loss=loss))
-        if not flat.pruned_are_zero():
+        if not steps.flat.pruned_are_zero():
             raise RunError("pruned weights must stay exactly zero through training (some are not)")
         images_per_second = (step - steps_before) * recipe.batch / (time.perf_counter() - steps_began)
-        scores = evaluate(model, batches, compute)
-        trained = export_tensors(model)
+        scores = evaluate(steps.model, batches, compute)
+        trained = export_tensors(steps.model)
     return Trained(
         tensors=trained,
         accuracy=scores.accuracy,
@@ -180,47 +175,3 @@ def _check_start(model: nn.Module, tensors: Tensors, mask: Mask | None) -> None:
         # A ticket of another float type is trained in the network's own.
         if array.tobytes() != given[name].astype(array.dtype).tobytes():
             raise RunError(f"training must start from the given weights, bit for bit ({name} does not)")
-
-
-def sgd(flat: FlatParameters, recipe: Recipe) -> torch.optim.SGD:
-    """The recipe's optimiser over the flat buffer: PyTorch's own, one fused update a step."""
-    return torch.optim.SGD(
-        [flat.values],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
-
-
-def training_step(
-    model: nn.Module,
-    flat: FlatParameters,
-    optimiser: torch.optim.SGD,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    recipe: Recipe,
-    compute: Compute,
-) -> torch.Tensor:
-    """Make one optimiser step; gives the loss before it, on the device."""
-    loss = gradients_of(model, flat, images, labels, recipe, compute)
-    flat.mask_gradients()
-    optimiser.step()
-    return loss
-
-
-def gradients_of(
-    model: nn.Module,
-    flat: FlatParameters,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    recipe: Recipe,
-    compute: Compute,
-) -> torch.Tensor:
-    """Compute the gradients of all weights, pruned ones included; gives the loss, on the device."""
-    flat.zero_gradients()
-    with autocast(compute):
-        loss = functional.cross_entropy(model(images), labels, label_smoothing=recipe.label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
