@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.data import ImageData
 from ticketkit.errors import RunError
-from ticketkit.mask import Mask
+from ticketkit.mask import BoolArray, Mask
 from ticketkit.models import initialise
 from ticketkit.recipe import Recipe
 from ticketkit.train import Batches, Compute, Progress, train
@@ -175,13 +176,14 @@ def test_a_start_from_other_weights_is_refused(
     """Spoil one weight in the buffer that is trained, by the least there is: rewinding must be exact."""
 
     class Spoilt(FlatParameters):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)
-            place = int(torch.nonzero(self.mask == (spoilt == "kept"))[0])
-            with torch.no_grad():
-                self.values[place] = torch.nextafter(self.values[place], torch.tensor(torch.inf))
+        def set_masks(self, masks: Mapping[str, BoolArray]) -> None:
+            super().set_masks(masks)
+            if masks:  # not while it is made
+                place = int(torch.nonzero(self.mask == (spoilt == "kept"))[0])
+                with torch.no_grad():
+                    self.values[place] = torch.nextafter(self.values[place], torch.tensor(torch.inf))
 
-    monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Spoilt)
+    monkeypatch.setattr("ticketkit.train.steps.FlatParameters", Spoilt)
     with pytest.raises(RunError, match=r"must start from the given weights, bit for bit \(.*weight does not\)"):
         train(arch, initialise(arch, 0), mask, Batches(stripes, RECIPE), seed=0, compute=CPU)
 
@@ -191,8 +193,8 @@ class Rewired(FlatParameters):
 
     last: "Rewired"
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)
+    def set_masks(self, masks: Mapping[str, BoolArray]) -> None:
+        super().set_masks(masks)
         self.first_mask = self.mask.clone()
         Rewired.last = self
 
@@ -201,7 +203,7 @@ class Rewired(FlatParameters):
 def test_rewiring_changes_the_mask_and_no_layers_count(
     arch: ArchSpec, stripes: ImageData, mask: Mask, monkeypatch: pytest.MonkeyPatch, grow: str
 ):
-    monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Rewired)
+    monkeypatch.setattr("ticketkit.train.steps.FlatParameters", Rewired)
     rewiring = Rewiring(grow=grow, interval=2, seed=3)
     batches = Batches(stripes, RECIPE)
     trained = train(arch, initialise(arch, 0), mask, batches, seed=0, compute=CPU, rewiring=rewiring)
@@ -223,7 +225,7 @@ def test_the_step_of_an_exchange_updates_no_weight(
     arch: ArchSpec, stripes: ImageData, mask: Mask, monkeypatch: pytest.MonkeyPatch
 ):
     """RigL, algorithm 1: either connections are exchanged or weights are updated."""
-    monkeypatch.setattr("ticketkit.train.loop.FlatParameters", Rewired)
+    monkeypatch.setattr("ticketkit.train.steps.FlatParameters", Rewired)
     start = initialise(arch, 0)
     trained = train(
         arch,
