@@ -6,19 +6,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from ticketkit.cli.output import console
 
 if TYPE_CHECKING:
+    from ticketkit.arch import ArchSpec
     from ticketkit.data import ImageData
     from ticketkit.recipe import Recipe
     from ticketkit.ticket import Ticket
     from ticketkit.train import Compute
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _parallel(_ctx: click.Context, _param: click.Parameter, value: str) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"must be auto, or 1 or more (got {value!r})")
+    return int(value)
+
 
 DATA_OPTIONS = (
     click.option(
@@ -43,14 +53,23 @@ COMPUTE_OPTIONS = (
     click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to compute."),
     click.option(
         "--precision",
-        type=click.Choice(["fp32", "bf16"]),
-        help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default.",
+        type=click.Choice(["fp32", "tf32", "bf16"]),
+        help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default; tf32 is CUDA's alone.",
     ),
     click.option(
         "--threads",
         type=click.IntRange(min=1),
         help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
     ),
+    click.option("--compile", "compiled", is_flag=True, help="Fuse the network's operators by torch.compile."),
+)
+PARALLEL_OPTION = click.option(
+    "--parallel",
+    default="auto",
+    show_default=True,
+    callback=_parallel,
+    metavar="auto|N",
+    help="Trainings at once: as many as the device has room for, or so many. On the CPU no accuracy depends on it.",
 )
 TRAINING_OPTIONS = (
     click.option(
@@ -93,6 +112,12 @@ class Setting:
         """Optimiser steps an epoch; at least 1, so that what only estimates need not check."""
         return max(len(self.data.train_labels) // self.recipe.batch, 1)
 
+    def at_once(self, parallel: int | Literal["auto"], jobs: int, arch: ArchSpec) -> int:
+        """How many of so many trainings of a network to run at once; see :func:`ticketkit.train.parallel.how_many`."""
+        from ticketkit.train.parallel import how_many
+
+        return how_many(parallel, jobs, self.compute, arch, self.data.shape, self.recipe.batch)
+
 
 def load_setting(
     *,
@@ -104,6 +129,7 @@ def load_setting(
     device: str,
     precision: str | None,
     threads: int | None,
+    compiled: bool,
 ) -> Setting:
     """Load the data, with a progress bar where that takes long, and choose the device."""
     from ticketkit.data import DataRequest, load_data
@@ -117,6 +143,7 @@ def load_setting(
         image_size=max(data.shape[1:]),
         threads=threads,
         precision=precision,  # type: ignore[arg-type]  # click has checked the choice
+        compiled=compiled,
     )
     return Setting(data=data, recipe=recipe, compute=compute)
 
@@ -124,6 +151,11 @@ def load_setting(
 def describe_device(setting: Setting) -> str:
     """The device as the commands print it."""
     return setting.compute.summary
+
+
+def trainings_at_once(count: int) -> str:
+    """How many trainings run at once, to be said after the device; nothing if it is one."""
+    return f", {count} trainings at once" if count > 1 else ""
 
 
 def found_on(ticket: Ticket, path: Path) -> str:
@@ -194,6 +226,7 @@ class TrainingProgress:
         )
         self._task = self._bar.add_task("starting", total=steps, rate="")
         self._before = 0
+        self._running: dict[object, int] = {}
 
     def __enter__(self) -> TrainingProgress:
         self._bar.start()
@@ -202,19 +235,25 @@ class TrainingProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def epoch(self, label: str, steps: int) -> None:
-        """Show a running training.
+    def epoch(self, label: str, steps: int, training: object = None) -> None:
+        """Show a running training; may be called by several threads.
 
         Args:
             label: Which training, and how far it is.
             steps: Steps it has done so far.
+            training: What tells it from the others that run beside it.
         """
-        self._bar.update(self._task, description=label, completed=self._before + steps, rate=self._rate())
+        self._running[training] = steps
+        completed = self._before + sum(list(self._running.values()))
+        self._bar.update(self._task, description=label, completed=completed, rate=self._rate())
 
-    def done(self, line: str, steps: int) -> None:
-        """Show the end of a training that had so many steps in all."""
+    def done(self, line: str, steps: int, *trainings: object) -> None:
+        """Show the end of something that took so many steps in all, and which of the running trainings were its own."""
         self._before += steps
-        self._bar.update(self._task, completed=self._before, rate=self._rate())
+        for training in trainings or (None,):
+            self._running.pop(training, None)
+        completed = self._before + sum(list(self._running.values()))
+        self._bar.update(self._task, completed=completed, rate=self._rate())
         if _is_terminal():
             self._bar.print(line)
         else:

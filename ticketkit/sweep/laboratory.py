@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +23,11 @@ from ticketkit.recipe import Recipe
 from ticketkit.report.cells import CellResult, Level, TicketInfo, read_cell
 from ticketkit.sweep.elastic import Elastic, elastic_ticket
 from ticketkit.sweep.networks import network
-from ticketkit.sweep.plan import Task
+from ticketkit.sweep.plan import Plan, Task
 from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, Study
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, choose_compute
+from ticketkit.train.parallel import Parallel, how_many
 from ticketkit.train.setting import describe_setting
 from ticketkit.verify import ARMS, Bench, run_arm
 from ticketkit.verify.run import context_of, layer_densities, network_seed, origin_of
@@ -51,6 +54,7 @@ class Laboratory:
         precision: Of convolutions and linear layers; the device's default if None.
         threads: Threads on the CPU; the default if None.
         most_threads: The most that the default may be, where a process has a part of the machine; no limit if None.
+        compiled: Whether to fuse a network's operators by ``torch.compile``.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Laboratory:
         precision: Any = None,
         threads: int | None = None,
         most_threads: int | None = None,
+        compiled: bool = False,
     ) -> None:
         self.study = study
         self.folder = folder
@@ -69,7 +74,10 @@ class Laboratory:
         self._precision = precision
         self._threads = threads
         self._most_threads = most_threads
+        self._compiled = compiled
+        self._alone = True
         self._batches: dict[tuple[DataChoice, Recipe], Batches] = {}
+        self._batches_lock = threading.Lock()
         self._benches: dict[tuple[ArchSpec, DataChoice, Recipe, int], Bench] = {}
         self._elastic: tuple[object, Elastic] | None = None
 
@@ -77,6 +85,26 @@ class Laboratory:
     def compute(self) -> Compute:
         """Where and how this study's own networks are trained."""
         return self._compute(self.study.data)
+
+    def beside(self) -> Laboratory:
+        """Another one that does tasks of the same study at the same time, in another thread, with the same images."""
+        other = copy(self)
+        other._alone = False
+        other._benches = {}
+        other._elastic = None
+        return other
+
+    def at_once(self, parallel: Parallel, plan: Plan) -> int:
+        """How many of a plan's tasks to do at once; see :func:`ticketkit.train.parallel.how_many`."""
+        tasks = (*plan.finds, *plan.cells)
+        archs = {task.target.arch for task in tasks} | {
+            network(task.source.arch, data_of(self.study.data_of(task.source))) for task in tasks if task.source
+        }
+        if not archs:
+            return 1
+        largest = max(archs, key=lambda arch: arch.parameters)
+        shape = data_of(self.study.data).shape
+        return how_many(parallel, len(tasks), self.compute, largest, shape, self.study.recipe.batch)
 
     def do(self, task: Task, on_epoch: OnEpoch | None = None) -> CellResult:
         """Do a task and write its file, or read it if it is done.
@@ -132,6 +160,7 @@ class Laboratory:
             first_step=self._first_step(bench),
             dense=None if elastic is None else elastic.dense,
             dst_multiplier=self.study.dst_multiplier,
+            alone=self._alone,
             on_epoch=_labelled(on_epoch, task.place.arm),
         )
         own = outcome.architecture
@@ -226,9 +255,10 @@ class Laboratory:
         return bench
 
     def _batches_of(self, data: DataChoice, recipe: Recipe) -> Batches:
-        if (data, recipe) not in self._batches:
-            self._batches[data, recipe] = Batches(data_of(data), recipe, self._compute(data).device)
-        return self._batches[data, recipe]
+        with self._batches_lock:
+            if (data, recipe) not in self._batches:
+                self._batches[data, recipe] = Batches(data_of(data), recipe, self._compute(data).device)
+            return self._batches[data, recipe]
 
     def _compute(self, data: DataChoice) -> Compute:
         compute = choose_compute(
@@ -236,6 +266,7 @@ class Laboratory:
             image_size=max(data_of(data).shape[1:]),
             precision=self._precision,
             threads=self._threads,
+            compiled=self._compiled,
         )
         if self._threads is None and self._most_threads is not None:
             return replace(compute, threads=min(compute.threads, self._most_threads))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ticketkit.atomic import write_text
@@ -14,6 +16,8 @@ from ticketkit.sweep.laboratory import Laboratory
 from ticketkit.sweep.plan import Plan, Task
 from ticketkit.sweep.study import Study
 from ticketkit.train import Progress
+from ticketkit.train.parallel import Stop, StoppedError, together
+from ticketkit.train.pool import Pool
 
 Doing = Callable[[Sequence[Task]], Iterable["Done"]]
 """Does tasks that are independent of each other, in any order, and tells of each as it ends."""
@@ -116,35 +120,51 @@ def run_study(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InProcess:
-    """Does tasks one after the other, in this process.
+    """Does tasks in this process, one after the other or several at once.
 
     Attributes:
         laboratory: What does them.
-        on_epoch: Called after each epoch with the task, what is trained and how far it is.
+        parallel: How many at once.
+        on_epoch: Called after each epoch with the task, what is trained and how far it is; by several threads, if there
+            are several tasks at once.
         on_done: Called at the end of each task.
     """
 
     laboratory: Laboratory
+    parallel: int = 1
     on_epoch: Callable[[Task, str, Progress], None] | None = None
     on_done: Callable[[Done], None] | None = None
 
     def __call__(self, tasks: Sequence[Task]) -> Iterable[Done]:
         """Do them; see :data:`Doing`."""
-        for task in tasks:
-            done = do(self.laboratory, task, self._watch(task))
-            if self.on_done is not None:
-                self.on_done(done)
-            yield done
+        stop = Stop()
+        laboratories: Pool[Laboratory] = Pool()
 
-    def _watch(self, task: Task) -> Callable[[str, Progress], None] | None:
-        on_epoch = self.on_epoch
-        return None if on_epoch is None else lambda label, progress: on_epoch(task, label, progress)
+        def job(task: Task) -> Done:
+            def watch(label: str, progress: Progress) -> None:
+                stop.check()
+                if self.on_epoch is not None:
+                    self.on_epoch(task, label, progress)
+
+            if self.parallel == 1:
+                return do(self.laboratory, task, watch)
+            with laboratories.lent("laboratory", self.laboratory.beside) as laboratory:
+                return do(laboratory, task, watch)
+
+        jobs = [partial(job, task) for task in tasks]
+        with closing(together(jobs, self.parallel, self.laboratory.compute, stop)) as ended:
+            for _, done in ended:
+                if self.on_done is not None:
+                    self.on_done(done)
+                yield done
 
 
 def do(laboratory: Laboratory, task: Task, on_epoch: Callable[[str, Progress], None] | None = None) -> Done:
     """Do one task; what breaks one, such as a loss that diverges or a disk that is full, is told and not raised."""
     try:
         return Done(task=task, result=laboratory.do(task, on_epoch))
+    except StoppedError:  # the study itself ends
+        raise
     except TicketkitError as error:
         return Done(task=task, error=" ".join(str(error).split()))
     except (OSError, RuntimeError, MemoryError) as error:  # RuntimeError: torch's own, out of memory among them

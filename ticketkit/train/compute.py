@@ -125,13 +125,17 @@ def choose_compute(
         device = "cuda:0"
     if device != "cpu":
         _check_cuda(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Compute(
         device=device,
         precision=precision or ("fp32" if device == "cpu" else "bf16"),
-        threads=threads or (1 if image_size <= SMALL_IMAGE else cores),
+        threads=threads or (1 if image_size <= SMALL_IMAGE else cores()),
         compiled=compiled,
     )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_cuda(device: str) -> None:

@@ -73,6 +73,19 @@ def training_flops(
     return Flops(sparse=passes * images * sparse, dense=passes * images * dense)
 
 
+def layer_outputs(arch: ArchSpec, image_shape: tuple[int, int, int]) -> int:
+    """Numbers that the convolutions and linear layers of a network give for one image, in all.
+
+    Args:
+        arch: The network.
+        image_shape: Channels, height and width of an image.
+
+    Raises:
+        ArchError: If the network does not take such images.
+    """
+    return _uses(arch, image_shape).outputs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Uses:
     """What one image costs.
@@ -81,10 +94,12 @@ class _Uses:
         positions: How often each weight of a tensor is used, by the tensor's name: once at each output position of a
             convolution, once for each token of a transformer.
         products: Multiplications between activations.
+        outputs: Numbers that all layers give.
     """
 
     positions: Mapping[str, int]
     products: int
+    outputs: int
 
 
 @lru_cache(maxsize=256)
@@ -95,11 +110,12 @@ def _uses(arch: ArchSpec, image_shape: tuple[int, int, int]) -> _Uses:
         model = build_model(arch).eval()
         image = torch.empty(1, *image_shape)
     positions: dict[str, int] = {}
-    products = 0
+    products = outputs = 0
 
     def note(name: str, features: int, module: nn.Module, _: object, output: Tensor | tuple[Tensor, ...]) -> None:
-        nonlocal products
+        nonlocal products, outputs
         first = output[0] if isinstance(output, tuple) else output
+        outputs += first.numel()
         count = first.numel() // features
         positions[name] = count
         if isinstance(module, nn.MultiheadAttention):
@@ -114,7 +130,7 @@ def _uses(arch: ArchSpec, image_shape: tuple[int, int, int]) -> _Uses:
             model.get_submodule(entry.layer.name).register_forward_hook(partial(note, entry.name, features))
     with torch.no_grad():
         model(image)
-    return _Uses(positions=positions, products=products)
+    return _Uses(positions=positions, products=products, outputs=outputs)
 
 
 def _check_takes(arch: ArchSpec, image_shape: tuple[int, int, int]) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import torch
 
-from ticketkit.train.compute import Compute
+from ticketkit.arch import ArchSpec
+from ticketkit.train.compute import Compute, Precision
+from ticketkit.train.flops import layer_outputs
 
 KIB = 1_024
 
@@ -20,6 +22,31 @@ _RESET_PEAK = "5"
 """What Linux takes there to mean: forget the peak of resident memory (proc(5), since 4.0)."""
 
 _STATUS = Path("/proc/self/status")
+
+
+SAVED_PER_OUTPUT = 4
+"""Numbers in memory at once for each one that a layer gives: itself, after normalisation, after the activation
+function, and as much again for gradients and workspaces."""
+
+BUFFERS_PER_PARAMETER = 6
+"""Weights, gradients, mask, momentum, and copies of them in passing."""
+
+WORKSPACE = 64 * 2**20
+"""What libraries take for themselves, in bytes."""
+
+
+def training_bytes(arch: ArchSpec, image_shape: tuple[int, int, int], batch: int, precision: Precision = "fp32") -> int:
+    """Estimate the memory that a training takes on its device, the data aside.
+
+    Args:
+        arch: The network.
+        image_shape: Channels, height and width of an image.
+        batch: Images a step.
+        precision: In which activations are kept.
+    """
+    size = 2 if precision == "bf16" else 4
+    activations = SAVED_PER_OUTPUT * batch * layer_outputs(arch, image_shape) * size
+    return activations + 4 * BUFFERS_PER_PARAMETER * arch.parameters + WORKSPACE
 
 
 @dataclass(slots=True)

@@ -39,8 +39,15 @@ def first_step_of(ticket: Ticket, recipe: Recipe, steps_per_epoch: int, start: S
     return step
 
 
-def describe_setting(data: ImageData, recipe: Recipe, compute: Compute) -> dict[str, Any]:
-    """What all trainings of a comparison have in common, as reports hold it: data, recipe, environment."""
+def describe_setting(data: ImageData, recipe: Recipe, compute: Compute, *, parallel: int = 1) -> dict[str, Any]:
+    """What all trainings of a comparison have in common, as reports hold it: data, recipe, environment.
+
+    Args:
+        data: The images.
+        recipe: How they are trained on.
+        compute: Where and how.
+        parallel: How many trainings ran at once, on which times depend; told where there were several.
+    """
     return {
         "dataset": {
             "name": data.name,
@@ -49,5 +56,5 @@ def describe_setting(data: ImageData, recipe: Recipe, compute: Compute) -> dict[
             "test": len(data.test_labels),
         },
         "recipe": recipe.to_dict(),
-        "environment": compute.describe(),
+        "environment": compute.describe() | ({"parallel": parallel} if parallel > 1 else {}),
     }

@@ -1,7 +1,7 @@
 """What the arms of one run share: the network's weights at the rewind step, and iterative magnitude pruning on it.
 
-Both are made when the first arm asks for them and not again. IMP's levels are kept in a folder, so that other
-verifications of the same network find them there, and a killed one goes on where it was.
+Both are made when the first arm asks for them and not again, also where arms are trained at once. IMP's levels are kept
+in a folder, so that other verifications of the same network find them there, and a killed one goes on where it was.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import hashlib
 import json
 import shutil
 import tempfile
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 from ticketkit._version import __version__
@@ -31,6 +31,14 @@ from ticketkit.selection import drop_count
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, train
 from ticketkit.train.flops import training_flops
+
+TO_REWIND_STEP = "to the rewind step"
+"""What a bench calls the training of the dense network's first steps."""
+
+
+def label_of_level(rewinding: Rewinding, level: int) -> str:
+    """What a bench calls the training of one of IMP's levels."""
+    return f"{METHODS[rewinding]} level {level}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,18 +85,28 @@ class Bench:
     runs: Path | None = None
     on_epoch: Callable[[str, Progress], None] | None = None
     _temporary: Path | None = field(default=None, init=False)
+    _rewound: Tensors | None = field(default=None, init=False)
+    _locks: Mapping[str, threading.Lock] = field(
+        default_factory=lambda: {name: threading.Lock() for name in ("rewound", "folder", *METHODS)}, init=False
+    )
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise MaskError(f"the rate must be above 0 and below 1 (got {self.rate})")
 
-    @cached_property
+    @property
     def rewound(self) -> Tensors:
         """The dense network's weights at the rewind step: θ_r.
 
         Raises:
             RecipeError: If the training does not reach it.
         """
+        with self._locks["rewound"]:
+            if self._rewound is None:
+                self._rewound = self._train_to_rewind_step()
+            return self._rewound
+
+    def _train_to_rewind_step(self) -> Tensors:
         self._recipe.rewind_step(self.batches.steps_per_epoch)
         start = initialise(self.arch, self.seed)
         if not self.rewind_step:
@@ -101,7 +119,7 @@ class Bench:
             seed=self.seed,
             compute=self.compute,
             last_step=self.rewind_step,
-            on_epoch=self._watch("to the rewind step"),
+            on_epoch=self._watch(TO_REWIND_STEP),
         )
         return trained.tensors
 
@@ -139,23 +157,24 @@ class Bench:
         """The network at the end of a level's training; its levels before that are trained first."""
         folder = self._folder(rewinding)
         done = folder / f"level-{level:02d}.st"  # written last of all; the folder's name says that it is this run's
-        if done.exists():
+        with self._locks[rewinding]:
+            if done.exists():
+                return load_ticket(done)
+            find_ticket(
+                self.arch,
+                self.batches.data,
+                self._recipe,
+                seed=self.seed,
+                device=self.compute,
+                levels=level,
+                rate=self.rate,
+                prunable=self.prunable,
+                rewinding=rewinding,
+                run_dir=folder,
+                resume=True,
+                on_epoch=lambda level, progress: self._watch(label_of_level(rewinding, level))(progress),
+            )
             return load_ticket(done)
-        find_ticket(
-            self.arch,
-            self.batches.data,
-            self._recipe,
-            seed=self.seed,
-            device=self.compute,
-            levels=level,
-            rate=self.rate,
-            prunable=self.prunable,
-            rewinding=rewinding,
-            run_dir=folder,
-            resume=True,
-            on_epoch=lambda level, progress: self._watch(f"{METHODS[rewinding]} level {level}")(progress),
-        )
-        return load_ticket(done)
 
     def rewind_ticket(self, rewinding: Rewinding = "weights") -> Ticket:
         """The dense network at the rewind step, as the ticket that prunes nothing; level 0 must have been trained."""
@@ -167,11 +186,12 @@ class Bench:
 
     def _folder(self, rewinding: Rewinding) -> Path:
         """A folder that no other run than this one has, and this one always has."""
-        parent = self.runs or self._temporary
-        if parent is None:
-            parent = self._temporary = Path(tempfile.mkdtemp(prefix="ticketkit-"))
-            # Unlike TemporaryDirectory, which would warn that nobody closed it.
-            weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
+        with self._locks["folder"]:
+            parent = self.runs or self._temporary
+            if parent is None:
+                parent = self._temporary = Path(tempfile.mkdtemp(prefix="ticketkit-"))
+                # Unlike TemporaryDirectory, which would warn that nobody closed it.
+                weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
         what = {
             "arch": [self.arch.name, self.arch.num_classes, self.arch.in_channels],
             "prunable": sorted(self.prunable),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,8 @@ from ticketkit.seeds import derive_seed
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, accuracy_of, check_fits, choose_compute, recalibrate, train
 from ticketkit.train.flops import training_flops
-from ticketkit.train.memory import peak_memory
+from ticketkit.train.memory import PeakMemory, peak_memory
+from ticketkit.train.parallel import Parallel, Stop, how_many, together
 from ticketkit.train.setting import StartAt, describe_setting, first_step_of
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
 from ticketkit.verify.bench import Bench
@@ -78,6 +80,7 @@ def verify_ticket(
     dst_multiplier: int = 5,
     runs: str | os.PathLike[str] | None = None,
     device: str | Compute = "auto",
+    parallel: Parallel = 1,
     on_run: Callable[[RunReport], None] | None = None,
     on_epoch: Callable[[str, int, Progress], None] | None = None,
 ) -> Report:
@@ -102,8 +105,12 @@ def verify_ticket(
         dst_multiplier: How many times longer ``rigl`` and ``set`` train.
         runs: A folder that keeps what ``imp`` and ``lrr`` train on the target; None keeps nothing.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``, or the settings in full.
+        parallel: How many trainings to run at once, or ``auto``: as many as the device has room for. On the CPU it
+            changes no accuracy, bit for bit. Times are then those of trainings beside others, and the memory of one is
+            not known.
         on_run: Called at the end of each training.
-        on_epoch: Called after each epoch with the arm, the seed and the training's progress.
+        on_epoch: Called after each epoch with the arm, the seed and the training's progress; by several threads, if
+            there are several trainings at once.
 
     Raises:
         TicketkitError: If there is no such arm, or it does not go with this ticket, or no seed, or two arms share a
@@ -123,14 +130,15 @@ def verify_ticket(
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
     batches = Batches(data, recipe, compute.device)
     first_step = first_step_of(ticket, recipe, batches.steps_per_epoch, start)
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in entrants}
-    for seed in seeds:
+    stop = Stop()
 
-        def watch(arm: str, progress: Progress, seed: int = seed) -> None:
-            if on_epoch is not None:
-                on_epoch(arm, seed, progress)
+    def watch(seed: int, label: str, progress: Progress) -> None:
+        stop.check()
+        if on_epoch is not None:
+            on_epoch(label, seed, progress)
 
-        bench = Bench(
+    benches = {
+        seed: Bench(
             arch=ticket.arch,
             prunable=Target.of(ticket).prunable,
             batches=batches,
@@ -139,29 +147,43 @@ def verify_ticket(
             rewind_step=rewind_step_of(ticket, recipe, batches),
             rate=rate,
             runs=None if runs is None else Path(runs),
-            on_epoch=watch,
+            on_epoch=partial(watch, seed),
         )
-        for name, (arm, contender) in entrants.items():
-            outcome = run_arm(
-                name,
-                arm,
-                target=Target.of(contender),
-                ticket=contender,
-                bench=bench,
-                seed=seed,
-                first_step=first_step,
-                dst_multiplier=dst_multiplier,
-                on_epoch=partial(watch, name),
-            )
-            outcomes[name].append(outcome)
+        for seed in seeds
+    }
+    largest = max((contender.arch for _, contender in entrants.values()), key=lambda arch: arch.parameters)
+    at_once = how_many(parallel, len(seeds) * len(entrants), compute, largest, data.shape, recipe.batch)
+
+    def job(name: str, seed: int) -> Outcome:
+        arm, contender = entrants[name]
+        return run_arm(
+            name,
+            arm,
+            target=Target.of(contender),
+            ticket=contender,
+            bench=benches[seed],
+            seed=seed,
+            first_step=first_step,
+            dst_multiplier=dst_multiplier,
+            alone=at_once == 1,
+            on_epoch=partial(watch, seed, name),
+        )
+
+    order = _in_order(entrants, seeds, at_once)
+    found: dict[tuple[str, int], Outcome] = {}
+    with closing(together([partial(job, *place) for place in order], at_once, compute, stop)) as ended:
+        for number, outcome in ended:
+            name, seed = order[number]
+            found[name, seed] = outcome
             if on_run is not None:
                 on_run(RunReport(arm=name, run=outcome.run))
+    outcomes = {name: [found[name, seed] for seed in seeds] for name in entrants}
     return Report(
         ticket_id=ticket.id,
         architecture=ticket.arch.name,
         sparsity=ticket.sparsity,
         start_step=first_step,
-        setting=describe_setting(data, recipe, compute),
+        setting=describe_setting(data, recipe, compute, parallel=at_once),
         arms=tuple(
             arm_result(name, arm.summary, Target.of(contender), outcomes[name])
             for name, (arm, contender) in entrants.items()
@@ -185,6 +207,7 @@ def run_arm(
     first_step: int,
     dense: Tensors | None = None,
     dst_multiplier: int = 5,
+    alone: bool = True,
     on_epoch: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Train one arm once. What it gives follows from its arguments alone, not from which other arms there are.
@@ -199,6 +222,7 @@ def run_arm(
         first_step: The step of the schedule to start at, unless the arm says another.
         dense: Every weight of the network that the ticket is a part of, where it is known.
         dst_multiplier: How many times longer dynamic sparse training takes.
+        alone: Whether nothing else computes in this process meanwhile; if not, its memory cannot be told.
         on_epoch: Called after each epoch.
     """
     batches, compute = bench.batches, bench.compute
@@ -210,7 +234,7 @@ def run_arm(
     arch = begin.arch or target.arch
     own = batches if begin.recipe is None else batches.with_recipe(begin.recipe)
     step = first_step if begin.first_step is None else begin.first_step
-    with peak_memory(compute) as memory:
+    with peak_memory(compute) if alone else nullcontext(PeakMemory()) as memory:
         trained = train(
             arch,
             begin.tensors,
@@ -351,6 +375,20 @@ def _entrants(arms: Sequence[str], rivals: Mapping[str, Ticket], ticket: Ticket)
         summary = f"another ticket, {rival.arch.name}, {rival.sparsity:.2%} sparse"
         entrants[name] = (Arm(summary=summary, start=ARMS[TICKET].start), rival)
     return entrants
+
+
+def _in_order(entrants: Mapping[str, tuple[Arm, Ticket]], seeds: Sequence[int], at_once: int) -> list[tuple[str, int]]:
+    """Every arm with every seed: seed by seed, or where several are trained at once, the longest first.
+
+    Then nothing long is left at the end, and neighbours do not wait for each other's rewind weights and IMP levels,
+    which are those of a seed.
+    """
+    if at_once == 1:
+        return [(name, seed) for seed in seeds for name in entrants]
+    longest_first = sorted(
+        entrants, key=lambda name: (entrants[name][0].finds is None, not entrants[name][0].lengthened)
+    )
+    return [(name, seed) for name in longest_first for seed in seeds]
 
 
 def rewind_step_of(ticket: Ticket, recipe: Recipe, batches: Batches) -> int:

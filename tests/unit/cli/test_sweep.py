@@ -42,7 +42,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A study that has run, and how."""
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "tiny.toml").write_text(STUDY, encoding="utf-8")
-    return folder, sweep(folder / "tiny.toml", "-o", folder / "out")
+    return folder, sweep(folder / "tiny.toml", "-o", folder / "out", "--parallel", 2)
 
 
 def sweep(*arguments: object) -> Result:
@@ -68,7 +68,7 @@ def test_it_says_what_there_is_to_do_what_is_done_and_what_came_of_it(done: tupl
         "recipe   tiny: 2 epochs, batch 32, rewinding to 1it",
         "grid     4 IMP runs, 16 cells; 4 IMP runs and 16 cells to do",
     ]
-    assert "device   cpu, 1 thread, fp32" in lines
+    assert "device   cpu, 1 thread, fp32, 2 trainings at once" in lines
     table = next(line for line in lines if line.startswith("arm "))
     assert table.split() == ["arm", "50", "%", "80", "%"]
     assert [line.split("  ")[0] for line in lines if " ± " in line and not line.startswith("resnet20")] == [

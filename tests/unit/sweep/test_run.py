@@ -75,6 +75,15 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 # --- in one go
 
 
+def test_several_tasks_at_once_give_the_same_files(
+    study: Study, finished: tuple[Path, Outcome], tmp_path: Path
+) -> None:
+    outcome = sweep(study, tmp_path, parallel=3)
+    assert {done.task for done in outcome.done} == {done.task for done in finished[1].done}
+    assert contents(tmp_path) == contents(finished[0])
+    assert tickets(tmp_path) == tickets(finished[0])
+
+
 def test_every_cell_is_a_file_and_every_file_a_cell(study: Study, finished: tuple[Path, Outcome]) -> None:
     folder, outcome = finished
     plan = plan_study(study, data_of)

@@ -8,7 +8,7 @@ import pytest
 
 from ticketkit.arch import parse_arch
 from ticketkit.data import ImageData
-from ticketkit.errors import ArchError, MaskError, RecipeError, TicketkitError
+from ticketkit.errors import ArchError, MaskError, RecipeError, RunError, TicketkitError
 from ticketkit.find import find_ticket
 from ticketkit.provenance import Flops, Weights
 from ticketkit.recipe import Recipe
@@ -42,6 +42,37 @@ def what_it_gave(run: Run) -> tuple[object, ...]:
 
 
 # --- what is trained
+
+
+def test_trainings_at_once_give_what_they_give_alone(
+    stretched: Ticket, stripes: ImageData, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Arms that share rewind weights and IMP levels among them, and one that rewires."""
+    reports = [
+        verify_ticket(
+            stretched,
+            stripes,
+            recipe,
+            arms=("dense", "imp", "lrr", "rigl", "snip", "random"),
+            seeds=(7, 8),
+            runs=tmp_path / str(parallel),
+            device=CPU,
+            parallel=parallel,
+        )
+        for parallel in (1, 3)
+    ]
+    alone, beside = reports
+    assert [arm.name for arm in alone.arms] == [arm.name for arm in beside.arms]
+    for arm in alone.arms:
+        assert list(map(what_it_gave, arm.runs)) == list(map(what_it_gave, beside.arm(arm.name).runs))
+    assert alone.setting["environment"] | {"parallel": 3} == beside.setting["environment"]
+    assert all(run.cost is not None and run.cost.peak_memory is None for arm in beside.arms for run in arm.runs)
+
+
+def test_an_error_of_one_of_several_at_once_is_told(ticket: Ticket, stripes: ImageData, recipe: Recipe) -> None:
+    diverging = replace(recipe, lr=9e5)
+    with pytest.raises(RunError, match="the training loss must stay finite"):
+        verify_ticket(ticket, stripes, diverging, seeds=(0, 1), device=CPU, parallel=2)
 
 
 def test_arms_are_trained_alike(ticket: Ticket, stripes: ImageData, recipe: Recipe) -> None:

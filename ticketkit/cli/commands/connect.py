@@ -74,6 +74,7 @@ def command(
     device: str,
     precision: str | None,
     threads: int | None,
+    compiled: bool,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -102,6 +103,7 @@ def command(
         device=device,
         precision=precision,
         threads=threads,
+        compiled=compiled,
     )
     seeds = [first_seed + number for number in range(pairs)]
     work = {name: _Work.of(ticket, setting, start, points) for name, ticket in tickets.items()}

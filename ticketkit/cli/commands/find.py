@@ -73,6 +73,7 @@ def command(
     device: str,
     precision: str | None,
     threads: int | None,
+    compiled: bool,
     levels: int | None,
     sparsity: float | None,
     rate: float,
@@ -117,6 +118,7 @@ def command(
         device=device,
         precision=precision,
         threads=threads,
+        compiled=compiled,
     )
     spec = parse_arch(
         arch, default_width=width, num_classes=setting.data.num_classes, in_channels=setting.data.shape[0]

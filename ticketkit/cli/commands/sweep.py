@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from ticketkit.cli.output import command_line, counted, echo, echo_json, fields
-from ticketkit.cli.training import COMPUTE_OPTIONS, TrainingProgress, with_options
+from ticketkit.cli.training import COMPUTE_OPTIONS, PARALLEL_OPTION, TrainingProgress, trainings_at_once, with_options
 
 if TYPE_CHECKING:
     from ticketkit.report.cells import StudyResults
@@ -55,7 +55,7 @@ def _amount(_ctx: click.Context, _param: click.Parameter, value: float | None) -
 @click.option("--data-dir", metavar="DIR", help="Where the study's own data lie, instead of where it says.")
 @click.option("--limit", type=click.IntRange(min=1), help="Train on so many images only, instead of what it says.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Take the seeds 0 to N − 1, instead of what it says.")
-@with_options(*COMPUTE_OPTIONS)
+@with_options(*COMPUTE_OPTIONS, PARALLEL_OPTION)
 @click.option("--ray", metavar="ADDRESS", help="Do the cells on a Ray cluster: its address, 'auto' or 'local'.")
 @click.option(
     "--ray-cpus",
@@ -83,6 +83,8 @@ def command(
     device: str,
     precision: str | None,
     threads: int | None,
+    compiled: bool,
+    parallel: int | Literal["auto"],
     ray: str | None,
     ray_cpus: float,
     ray_gpus: float | None,
@@ -108,13 +110,17 @@ def command(
     folder = out or Path(path.stem)
     part = Shard(number=shard[0], count=shard[1]) if shard else Shard()
     plan = plan_study(study, data_of)
-    settings: dict[str, Any] = {"device": device, "precision": precision, "threads": threads}
+    settings: dict[str, Any] = {"device": device, "precision": precision, "threads": threads, "compiled": compiled}
     laboratory = Laboratory(study, folder, **settings)
     cluster = None
     if ray is not None:
         on_gpu = device.startswith("cuda") or (device == "auto" and laboratory.compute.is_cuda)
         cluster = _Cluster(address=ray, cpus=ray_cpus, gpus=float(on_gpu) if ray_gpus is None else ray_gpus)
-    computing = laboratory.compute.summary if cluster is None else f"Ray at {ray}, {cluster.share} for each cell"
+    at_once = laboratory.at_once(parallel, plan) if cluster is None else 1
+    if cluster is None:
+        computing = laboratory.compute.summary + trainings_at_once(at_once)
+    else:
+        computing = f"Ray at {ray}, {cluster.share} for each cell"
     echo(*_opening(study, plan, folder, part, computing), err=as_json)
     if dry_run:
         if as_json:
@@ -123,7 +129,7 @@ def command(
     line = command_line()
     with (
         TrainingProgress(_steps_left(plan, part, folder)) as bar,
-        _engine(laboratory, _Watcher(bar), cluster, settings) as doing,
+        _engine(laboratory, _Watcher(bar), cluster, settings, at_once) as doing,
     ):
         outcome = run_study(study, plan, folder, doing, shard=part, command=line)
     results = read_study(folder)
@@ -152,13 +158,13 @@ class _Cluster:
 
 @contextmanager
 def _engine(
-    laboratory: Laboratory, watcher: _Watcher, cluster: _Cluster | None, settings: dict[str, Any]
+    laboratory: Laboratory, watcher: _Watcher, cluster: _Cluster | None, settings: dict[str, Any], at_once: int
 ) -> Iterator[Doing]:
     """What does the tasks."""
     if cluster is None:
         from ticketkit.sweep.run import InProcess
 
-        yield InProcess(laboratory=laboratory, on_epoch=watcher.on_epoch, on_done=watcher.on_done)
+        yield InProcess(laboratory=laboratory, parallel=at_once, on_epoch=watcher.on_epoch, on_done=watcher.on_done)
         return
     from ticketkit.sweep.on_ray import OnRay, connected, has_room
 
@@ -241,18 +247,15 @@ class _Watcher:
 
     def __init__(self, bar: TrainingProgress) -> None:
         self._bar = bar
-        self._task: Task | None = None
-        self._before = 0
-        self._step = 0
+        self._steps: dict[Task, tuple[int, int]] = {}
 
     def on_epoch(self, task: Task, label: str, progress: Progress) -> None:
-        if task is not self._task:
-            self._task, self._before, self._step = task, 0, 0
-        if progress.step < self._step:  # another training of the same task
-            self._before += self._step
-        self._step = progress.step
+        before, step = self._steps.get(task, (0, 0))
+        if progress.step < step:  # another training of the same task
+            before += step
+        self._steps[task] = before, progress.step
         shown = f"{label}, {_short(task)}  epoch {progress.epoch}/{progress.epochs}"
-        self._bar.epoch(shown, min(self._before + self._step, task.steps))
+        self._bar.epoch(shown, min(before + progress.step, task.steps), task)
 
     def on_done(self, done: Done) -> None:
         result = done.result
@@ -264,7 +267,7 @@ class _Watcher:
         elif result is not None:
             told = counted(len(result.levels), "level")
         line = f"{done.task.place.arm:<14}  {_short(done.task):<40}  {told:>9}"
-        self._bar.done(line if result is None else f"{line}  {result.seconds:.1f} s", done.task.steps)
+        self._bar.done(line if result is None else f"{line}  {result.seconds:.1f} s", done.task.steps, done.task)
 
 
 def _short(task: Task) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -17,6 +17,7 @@ from ticketkit.cli.comparison import account_table, accuracy_table, cost_table, 
 from ticketkit.cli.output import command_line, echo, echo_json, fields, percent
 from ticketkit.cli.training import (
     DATA_OPTIONS,
+    PARALLEL_OPTION,
     TRAINING_OPTIONS,
     Setting,
     TrainingProgress,
@@ -24,6 +25,7 @@ from ticketkit.cli.training import (
     found_on,
     load_setting,
     recipe_for,
+    trainings_at_once,
     with_options,
 )
 from ticketkit.errors import TicketkitError
@@ -103,7 +105,7 @@ class VerifyCommand(click.Command):
     show_default=True,
     help="Where the levels that imp and lrr train are kept and found again.",
 )
-@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS)
+@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PARALLEL_OPTION)
 @click.option(
     "--expect",
     "expectations",
@@ -135,6 +137,8 @@ def command(
     device: str,
     precision: str | None,
     threads: int | None,
+    compiled: bool,
+    parallel: int | Literal["auto"],
     expectations: tuple[str, ...],
     out: Path | None,
     force: bool,
@@ -169,9 +173,11 @@ def command(
         device=device,
         precision=precision,
         threads=threads,
+        compiled=compiled,
     )
     all_seeds = [first_seed + number for number in range(seeds)]
-    echo(*_opening(ticket, path, setting, all_seeds, start), *left_out, err=as_json)
+    at_once = setting.at_once(parallel, seeds * len([TICKET, *arms, *rivals]), ticket.arch)
+    echo(*_opening(ticket, path, setting, all_seeds, start, at_once), *left_out, err=as_json)
     work = _Work.of(ticket, setting, start, rate, dst_multiplier)
     with TrainingProgress(seeds * work.of_all([TICKET, *arms, *rivals])) as bar:
         watcher = _Watcher(bar, work)
@@ -189,6 +195,7 @@ def command(
             dst_multiplier=dst_multiplier,
             runs=runs,
             device=setting.compute,
+            parallel=at_once,
             on_run=watcher.on_run,
             on_epoch=watcher.on_epoch,
         )
@@ -234,7 +241,7 @@ def _shown(report: Report) -> list[str]:
     return [line for part in parts if part for line in (*part, "")][:-1]
 
 
-def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], start: str) -> list[str]:
+def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], start: str, at_once: int) -> list[str]:
     data, recipe = setting.data, setting.recipe
     found_on = ticket.provenance.dataset
     other = ""
@@ -246,7 +253,7 @@ def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], sta
             ("ticket", f"{path}: {ticket.arch.name}, {percent(ticket.sparsity)} sparse"),
             ("data", f"{data.name}: {len(data.train_labels):,} training, {len(data.test_labels):,} test images{other}"),
             ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, from {begins}"),
-            ("device", f"{describe_device(setting)}, seeds {', '.join(map(str, seeds))}"),
+            ("device", f"{describe_device(setting)}{trainings_at_once(at_once)}, seeds {', '.join(map(str, seeds))}"),
         ]
     )
 
@@ -264,7 +271,7 @@ class _Work:
     def __init__(self, training: int, whole: int, levels: int, dst_multiplier: int) -> None:
         self.training = training
         self._whole = whole
-        self._levels = levels
+        self.levels = levels
         self._dst_multiplier = dst_multiplier
 
     @classmethod
@@ -284,7 +291,7 @@ class _Work:
             return self.training
         arm = ARMS[name]
         own = self._whole * self._dst_multiplier if arm.lengthened else self.training
-        return own + (self._levels * self._whole if arm.finds is not None else 0)
+        return own + (self.levels * self._whole if arm.finds is not None else 0)
 
     def of_all(self, names: Sequence[str]) -> int:
         """Steps of one run of each arm."""
@@ -297,17 +304,23 @@ class _Watcher:
     def __init__(self, bar: TrainingProgress, work: _Work) -> None:
         self._bar = bar
         self._work = work
-        self._done = 0
-        self._step = 0
 
     def on_epoch(self, label: str, seed: int, progress: Progress) -> None:
-        if progress.step < self._step:  # another training of the same arm: a level, or the arm after its levels
-            self._done += self._step
-        self._step = progress.step
-        self._bar.epoch(f"{label}, seed {seed}  epoch {progress.epoch}/{progress.epochs}", self._done + self._step)
+        shown = f"{label}, seed {seed}  epoch {progress.epoch}/{progress.epochs}"
+        self._bar.epoch(shown, progress.step, (seed, label))
 
     def on_run(self, report: RunReport) -> None:
         run = report.run
         line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {run.seconds:.1f} s"
-        self._bar.done(line, self._work.of_arm(report.arm))
-        self._done = self._step = 0
+        self._bar.done(line, self._work.of_arm(report.arm), *self._of(report))
+
+    def _of(self, report: RunReport) -> list[tuple[int, str]]:
+        """The trainings that an arm's run consisted of."""
+        from ticketkit.verify import ARMS
+        from ticketkit.verify.bench import TO_REWIND_STEP, label_of_level
+
+        finds = ARMS[report.arm].finds if report.arm in ARMS else None
+        labels = [report.arm, TO_REWIND_STEP]
+        if finds is not None:
+            labels += [label_of_level(finds, level) for level in range(self._work.levels)]
+        return [(report.run.seed, label) for label in labels]
