@@ -1,5 +1,6 @@
 """What needs a CUDA device. Run with ``pytest -m gpu``; everything else runs without one."""
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,9 +17,11 @@ from ticketkit.prune import CRITERIA, Subject
 from ticketkit.recipe import Recipe
 from ticketkit.stretch import stretch_ticket
 from ticketkit.train import Batches, Compute, choose_compute, train
+from ticketkit.train.compute import Precision
 from ticketkit.train.flat import FlatParameters
+from ticketkit.train.parallel import Stop, how_many, together
 from ticketkit.train.rewiring import Rewiring, rewire
-from ticketkit.train.steps import sgd
+from ticketkit.train.steps import as_cuda_graph, sgd
 from ticketkit.verify import ARMS, verify_ticket
 
 pytestmark = pytest.mark.gpu
@@ -110,3 +113,64 @@ def test_the_line_between_two_trainings_on_the_gpu(stripes: ImageData):
     connection = connect_ticket(ticket, stripes, RECIPE, points=5, device=compute)
     assert len(connection.curves[0].points) == 5
     assert 0 <= connection.barrier <= 1
+
+
+# --- captured steps, and several trainings at once
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_captured_steps_train_as_eager_ones_do(stripes: ImageData, precision: Precision):
+    arch = parse_arch("resnet8-w8", in_channels=1, num_classes=2)
+    batches = Batches(stripes, RECIPE, "cuda:0")
+    ends = []
+    for graphs in (True, False):
+        compute = Compute(device="cuda:0", precision=precision, graphs=graphs)
+        ends.append(train(arch, initialise(arch, 0), None, batches, seed=0, compute=compute, last_step=6))
+    captured, eager = ends
+    assert captured.loss == pytest.approx(eager.loss, rel=1e-3 if precision == "fp32" else 0.05)
+    assert captured.tensors["bn.num_batches_tracked"] == eager.tensors["bn.num_batches_tracked"]
+
+
+def test_one_capture_serves_levels_and_arms_of_a_network(stripes: ImageData, monkeypatch: pytest.MonkeyPatch):
+    captured = []
+
+    def counting(device: str) -> object:
+        capture = as_cuda_graph(device)
+        return lambda function: captured.append(device) or capture(function)
+
+    monkeypatch.setattr("ticketkit.train.steps.as_cuda_graph", counting)
+    arch = parse_arch("resnet8-w4", in_channels=1, num_classes=2)
+    ticket = find_ticket(arch, stripes, RECIPE, levels=3, device=choose_compute("auto", image_size=8))
+    assert len(captured) == 1
+    verify_ticket(ticket, stripes, RECIPE, arms=("dense", "random"), seeds=(0, 1), parallel=1)
+    assert len(captured) == 2, "another data set on the device, so another capture, and no more"
+
+
+def test_trainings_at_once_are_as_good_as_alone(stripes: ImageData):
+    arch = parse_arch("resnet8-w8", in_channels=1, num_classes=2)
+    compute = Compute(device="cuda:0", precision="fp32")
+    batches = Batches(stripes, RECIPE, "cuda:0")
+
+    def job(seed: int) -> float:
+        return train(arch, initialise(arch, seed), None, batches, seed=seed, compute=compute).loss
+
+    jobs = [partial(job, seed) for seed in range(6)]
+    alone = dict(together(jobs, 1, compute, Stop()))
+    beside = dict(together(jobs, 3, compute, Stop()))
+    for seed, loss in alone.items():
+        assert beside[seed] == pytest.approx(loss, rel=0.05, abs=1e-3)
+
+
+def test_settings_of_cuda_are_put_back():
+    before = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+    for precision in ("fp32", "tf32"):
+        with Compute(device="cuda:0", precision=precision).applied():
+            assert torch.backends.cudnn.conv.fp32_precision == ("tf32" if precision == "tf32" else "ieee")
+    assert before == (torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision)
+
+
+def test_as_many_trainings_run_at_once_as_have_room():
+    arch = parse_arch("resnet20")
+    compute = choose_compute("auto", image_size=32)
+    assert how_many("auto", 100, compute, arch, (3, 32, 32), 128) >= 1
+    assert how_many("auto", 100, compute, arch, (3, 32, 32), 2**24) == 1

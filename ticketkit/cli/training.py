@@ -134,7 +134,9 @@ def load_setting(
     """Load the data, with a progress bar where that takes long, and choose the device."""
     from ticketkit.data import DataRequest, load_data
     from ticketkit.train import choose_compute
+    from ticketkit.train.allocator import keep_freed_memory
 
+    keep_freed_memory()
     with counting("reading images") as advance:
         request = DataRequest(data_dir=data_dir, image_size=image_size, on_progress=advance, on_wait=_say)
         data = load_data(dataset, request).limited(limit)

@@ -45,9 +45,9 @@ class Block(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [N, in_channels, H, W] to [N, out_channels, H', W'], H' half of H where the channels double."""
-        residual = functional.relu(self.bn1(self.conv1(images)))
+        residual = functional.relu(self.bn1(self.conv1(images)), inplace=True)
         residual = self.bn2(self.conv2(residual))
-        return functional.relu(residual + self.shortcut(images))
+        return functional.relu(residual.add_(self.shortcut(images)), inplace=True)
 
 
 class CifarResNet(nn.Module):
@@ -68,7 +68,7 @@ class CifarResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, in_channels, H, W] to logits [N, num_classes]."""
-        features = functional.relu(self.bn(self.conv(images)))
+        features = functional.relu(self.bn(self.conv(images)), inplace=True)
         features = self.blocks(features).mean(dim=(2, 3))
         logits: torch.Tensor = self.fc(features)
         return logits

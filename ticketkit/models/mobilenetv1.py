@@ -23,8 +23,8 @@ class Block(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
-        images = functional.relu(self.bn1(self.conv1(images)))
-        return functional.relu(self.bn2(self.conv2(images)))
+        images = functional.relu(self.bn1(self.conv1(images)), inplace=True)
+        return functional.relu(self.bn2(self.conv2(images)), inplace=True)
 
 
 class MobileNetV1(nn.Module):
@@ -46,7 +46,7 @@ class MobileNetV1(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, in_channels, H, W] to logits [N, num_classes]."""
-        features = functional.relu(self.bn(self.conv(images)))
+        features = functional.relu(self.bn(self.conv(images)), inplace=True)
         features = self.layers_part3(self.layers_part2(self.layers_part1(features)))
         logits: torch.Tensor = self.fc(features.mean(dim=(2, 3)))
         return logits

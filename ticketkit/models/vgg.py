@@ -21,7 +21,7 @@ class Convolution(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [N, in_channels, H, W] to [N, out_channels, H, W]."""
-        return functional.relu(self.bn(self.conv(images)))
+        return functional.relu(self.bn(self.conv(images)), inplace=True)
 
 
 class VGG(nn.Module):

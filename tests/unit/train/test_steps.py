@@ -86,6 +86,19 @@ def test_one_capture_serves_trainings_of_other_weights_and_masks(arch: ArchSpec,
         assert np.array_equal(array, again[0][name]), "nothing is left over from the training between"
 
 
+def test_an_epoch_may_be_shorter_than_what_is_made_to_warm_up(arch: ArchSpec, stripes: ImageData):
+    batches = Batches(stripes, Recipe(**RECIPE.to_dict() | {"batch": 40, "milestones": ()}))
+    assert batches.steps_per_epoch == 1
+    ends = []
+    for steps in (CapturedSteps(arch, batches, CPU, Counting()), EagerSteps(arch, batches, CPU)):
+        steps.start(initialise(arch, 0), None)
+        for epoch in (0, 1):
+            steps.begin_epoch(0, epoch, 0, [0.05])
+            steps.step()
+        ends.append((export_tensors(steps.model), float(steps.losses)))
+    assert_same(*ends)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_captured_steps_go_on_in_the_middle_of_an_epoch(arch: ArchSpec, stripes: ImageData, momentum: float):
     recipe = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, momentum=momentum, crop=1, flip=True)

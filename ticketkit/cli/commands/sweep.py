@@ -105,7 +105,9 @@ def command(
     from ticketkit.sweep.plan import plan_study
     from ticketkit.sweep.run import Shard, run_study
     from ticketkit.sweep.study import change_study, load_study
+    from ticketkit.train.allocator import keep_freed_memory
 
+    keep_freed_memory()
     study = change_study(load_study(path), data_dir=data_dir, limit=limit, seeds=seeds)
     folder = out or Path(path.stem)
     part = Shard(number=shard[0], count=shard[1]) if shard else Shard()
