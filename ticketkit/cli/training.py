@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from ticketkit.cli.output import console
+from ticketkit.cli.output import console, text_table
 
 if TYPE_CHECKING:
     from ticketkit.arch import ArchSpec
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ticketkit.recipe import Recipe
     from ticketkit.ticket import Ticket
     from ticketkit.train import Compute
+    from ticketkit.train.loop import Spent
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +47,11 @@ DATA_OPTIONS = (
         "--image-size", type=click.IntRange(min=1), help="Resize and crop the images of a folder to this side length."
     ),
     click.option(
+        "--stream/--no-stream",
+        default=None,
+        help="Decode the images of a folder for every epoch anew, or hold them in memory: by default as they fit.",
+    ),
+    click.option(
         "--limit", type=click.IntRange(min=1), help="Train on this many images only, spread evenly over the classes."
     ),
 )
@@ -63,6 +69,7 @@ COMPUTE_OPTIONS = (
     ),
     click.option("--compile", "compiled", is_flag=True, help="Fuse the network's operators by torch.compile."),
 )
+PROFILE_OPTION = click.option("--profile", is_flag=True, help="Say at the end where the time went.")
 PARALLEL_OPTION = click.option(
     "--parallel",
     default="auto",
@@ -124,6 +131,7 @@ def load_setting(
     dataset: str,
     data_dir: Path | None,
     image_size: int | None,
+    stream: bool | None,
     limit: int | None,
     recipe: Recipe,
     device: str,
@@ -133,12 +141,19 @@ def load_setting(
 ) -> Setting:
     """Load the data, with a progress bar where that takes long, and choose the device."""
     from ticketkit.data import DataRequest, load_data
-    from ticketkit.train import choose_compute
+    from ticketkit.train import choose_compute, memory_budget
     from ticketkit.train.allocator import keep_freed_memory
 
     keep_freed_memory()
     with counting("reading images") as advance:
-        request = DataRequest(data_dir=data_dir, image_size=image_size, on_progress=advance, on_wait=_say)
+        request = DataRequest(
+            data_dir=data_dir,
+            image_size=image_size,
+            stream=stream,
+            memory_budget=memory_budget(device),
+            on_progress=advance,
+            on_wait=_say,
+        )
         data = load_data(dataset, request).limited(limit)
     compute = choose_compute(
         device,
@@ -158,6 +173,33 @@ def describe_device(setting: Setting) -> str:
 def trainings_at_once(count: int) -> str:
     """How many trainings run at once, to be said after the device; nothing if it is one."""
     return f", {count} trainings at once" if count > 1 else ""
+
+
+def no_time() -> Spent:
+    """The time of trainings before the first one."""
+    from ticketkit.train.loop import Spent
+
+    return Spent()
+
+
+def profile_lines(spent: Spent, wall: float, at_once: int = 1) -> list[str]:
+    """Lines that say where the time of trainings went.
+
+    Args:
+        spent: The time of all trainings together.
+        wall: How long all of it took, in seconds.
+        at_once: How many trainings ran at once.
+    """
+    available = max(wall * at_once, spent.whole, 1e-9)
+    parts = {
+        "steps": spent.steps - spent.waiting,
+        "waiting for images": spent.waiting,
+        "evaluation": spent.evaluation,
+        "building, moving, checkpoints": spent.rest,
+        "all else": available - spent.whole,
+    }
+    rows = [[name, f"{100 * seconds / available:.1f} %", f"{seconds:,.1f}"] for name, seconds in parts.items()]
+    return text_table(["time", "share", "seconds"], rows, left={"time"})
 
 
 def found_on(ticket: Ticket, path: Path) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ticketkit.data.files import ImageFiles
+from ticketkit.data.survey import Fingerprint, Moments, Survey, moments, survey
 from ticketkit.errors import DataError
 from ticketkit.registry import Registry
 
@@ -30,10 +29,13 @@ class ImageData:
     """A training set and a test set of images of one size, with their classes.
 
     The arrays are kept as read-only views, not copied: whoever passes them in does not write to them afterwards.
+    Images that are too many to be held are :class:`~ticketkit.data.files.ImageFiles` instead: a data set of these is
+    streamed, and has the same mean, standard deviation and fingerprint as if it were held.
 
     Attributes:
         name: What the data set is called ("cifar10", "folder:flowers", "cifar10[:5000]").
-        train_images: uint8 of shape [N, C, H, W], in 0..255 or whatever part of it the data set uses.
+        train_images: uint8 of shape [N, C, H, W], in 0..255 or whatever part of it the data set uses; or files that
+            decode to this.
         train_labels: int64 of shape [N], in [0, number of classes).
         test_images: As ``train_images``, for the test set.
         test_labels: As ``train_labels``, for the test set.
@@ -44,13 +46,13 @@ class ImageData:
     """
 
     name: str
-    train_images: Images = field(repr=False)
+    train_images: Images | ImageFiles = field(repr=False)
     train_labels: Labels = field(repr=False)
-    test_images: Images = field(repr=False)
+    test_images: Images | ImageFiles = field(repr=False)
     test_labels: Labels = field(repr=False)
     classes: tuple[str, ...]
     # What takes a pass over all pixels is worked out at most once, and only when somebody asks.
-    _moments: list[tuple[tuple[float, ...], tuple[float, ...]]] = field(init=False, repr=False, default_factory=list)
+    _moments: list[Moments] = field(init=False, repr=False, default_factory=list)
     _fingerprints: list[str] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,15 +63,55 @@ class ImageData:
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             train, test = (_times(images.shape[1:]) for images in (self.train_images, self.test_images))
             raise DataError(f"training and test images must have one shape (got {train} and {test}): {self.name}")
-        for array in ("train_images", "train_labels", "test_images", "test_labels"):
-            view = np.ascontiguousarray(getattr(self, array)).view()
-            view.flags.writeable = False
-            object.__setattr__(self, array, view)
+        for name in ("train_images", "train_labels", "test_images", "test_labels"):
+            array = getattr(self, name)
+            if isinstance(array, np.ndarray):
+                view = np.ascontiguousarray(array).view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
+
+    @property
+    def files(self) -> tuple[ImageFiles, ImageFiles] | None:
+        """The files of the training and the test images, if the data set is streamed; None if it is held."""
+        if isinstance(self.train_images, ImageFiles) and isinstance(self.test_images, ImageFiles):
+            return self.train_images, self.test_images
+        return None
+
+    @property
+    def arrays(self) -> tuple[Images, Images]:
+        """The training and the test images of a data set that is held, uint8 [N, C, H, W].
+
+        Raises:
+            DataError: If it is streamed.
+        """
+        if isinstance(self.train_images, np.ndarray) and isinstance(self.test_images, np.ndarray):
+            return self.train_images, self.test_images
+        raise DataError(f"images must be held in memory for this (they are streamed): {self.name}")
+
+    def surveyed(self, known: Survey | None = None) -> ImageData:
+        """The same data set, once a pass over its files, if it is streamed, has told mean and fingerprint.
+
+        Without this call the pass is made when somebody first asks. What is held needs none.
+
+        Args:
+            known: What such a pass has told before; None makes one.
+
+        Raises:
+            DataError: If images cannot be decoded; these are counted, and the first named.
+        """
+        if known is None and (files := self.files) is not None:
+            train, test = files
+            known = survey(train, self.train_labels, test, self.test_labels, self.classes)
+        if known is not None:
+            self._moments[:] = [(known.mean, known.std)]
+            self._fingerprints[:] = [known.fingerprint]
+        return self
 
     def _check(self, part: str) -> None:
         images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
         where = f"{part} set of {self.name}"
-        if images.dtype != np.uint8 or images.ndim != IMAGE_AXES or not images.size:
+        decoded = isinstance(images, ImageFiles) or (images.dtype == np.uint8 and images.ndim == IMAGE_AXES)
+        if not decoded or 0 in images.shape:
             raise DataError(f"images must be uint8 [N, C, H, W], none of them 0 (got {_array(images)}): {where}")
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
             raise DataError(f"labels must be int64 [{len(images)}] (got {_array(labels)}): {where}")
@@ -98,9 +140,12 @@ class ImageData:
         """Standard deviation of each channel over the training images, in their own units; 1 where it is 0."""
         return self._mean_and_std()[1]
 
-    def _mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def _mean_and_std(self) -> Moments:
         if not self._moments:
-            self._moments.append(_mean_and_std(self.train_images))
+            if self.files is not None:
+                self.surveyed()
+            else:
+                self._moments.append(_mean_and_std(self.arrays[0]))
         return self._moments[0]
 
     @property
@@ -110,8 +155,12 @@ class ImageData:
         Labels enter as little-endian 64-bit integers, so that every machine gets the same value.
         """
         if not self._fingerprints:
-            arrays = (self.train_images, self.train_labels, self.test_images, self.test_labels)
-            self._fingerprints.append(_fingerprint(arrays, self.classes))
+            if self.files is not None:
+                self.surveyed()
+            else:
+                train, test = self.arrays
+                arrays = (train, self.train_labels, test, self.test_labels)
+                self._fingerprints.append(_fingerprint(arrays, self.classes))
         return self._fingerprints[0]
 
     def limited(self, train: int | None, test: int | None = None) -> ImageData:
@@ -120,13 +169,14 @@ class ImageData:
         They are not the first so many, which in a data set sorted by class would all be of one class, but evenly
         spaced ones of every class: each class keeps its share, to within one image, and those kept stay in order.
         The same call always takes the same images, and the name tells that it did: ``cifar10[:5000,:1000]``.
+        Those kept of a streamed set are decoded once, for their mean, standard deviation and fingerprint.
 
         Args:
             train: Training images to keep, from 1; None, or more than there are, keeps all.
             test: The same for test images.
 
         Raises:
-            DataError: If a number is less than 1.
+            DataError: If a number is less than 1, or an image can no longer be decoded.
         """
         train = self._limit("train", train, len(self.train_labels))
         test = self._limit("test", test, len(self.test_labels))
@@ -141,7 +191,7 @@ class ImageData:
             test_images=self.test_images[kept_test],
             test_labels=self.test_labels[kept_test],
             classes=self.classes,
-        )
+        ).surveyed()
 
     def _limit(self, part: str, limit: int | None, count: int) -> int | None:
         if limit is not None and limit < 1:
@@ -158,6 +208,10 @@ class DataRequest:
         image_size: Height and width in pixels to bring images to, where they differ; None to take them as they are.
         download: Whether a data set that is missing may be fetched from the net.
         workers: Processes that decode images; None for as many as there are processors.
+        stream: Whether images that lie in a file each are decoded whenever they are needed, instead of once; None
+            decides by ``memory_budget``. Other data sets are always held.
+        memory_budget: What decoded images may take, in bytes, before they are streamed; None for no limit.
+            :func:`ticketkit.train.memory_budget` gives a device's.
         cache_dir: Where decoded images are kept; None for ``ticketkit`` in the user's cache folder.
         on_progress: Called, in the thread that loads, with the images done and the images there are.
         on_wait: Called with one line before something slow that shows no progress, such as a download.
@@ -170,12 +224,14 @@ class DataRequest:
     image_size: int | None = None
     download: bool = True
     workers: int | None = None
+    stream: bool | None = None
+    memory_budget: int | None = None
     cache_dir: Path | None = None
     on_progress: Callable[[int, int], None] | None = None
     on_wait: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "workers"):
+        for name in ("image_size", "workers", "memory_budget"):
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise DataError(f"{name} of a data set must be at least 1 (got {number})")
@@ -212,26 +268,21 @@ def load_data(name: str, request: DataRequest | None = None) -> ImageData:
     return DATASETS[name](request or DataRequest())
 
 
-def _mean_and_std(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    # Sums of integers are exact, so the result depends on no order of summation: one rounding ends each number.
-    count = images.size // images.shape[1]
+def _mean_and_std(images: Images) -> Moments:
     sums = np.zeros((2, images.shape[1]), dtype=np.int64)
     step = max(COUNTED_AT_ONCE // images[0].size, 1)
     for start in range(0, len(images), step):
         part = images[start : start + step].astype(np.uint32)
         sums[0] += part.sum(axis=(0, 2, 3), dtype=np.int64)
         sums[1] += np.square(part, out=part).sum(axis=(0, 2, 3), dtype=np.int64)
-    totals: list[tuple[int, int]] = list(zip(*sums.tolist(), strict=True))
-    mean = tuple(total / count for total, _ in totals)
-    std = tuple(math.sqrt((count * squares - total * total) / count**2) or 1.0 for total, squares in totals)
-    return mean, std
+    return moments(sums, images.size // images.shape[1])
 
 
 def _fingerprint(arrays: tuple[Images | Labels, ...], classes: tuple[str, ...]) -> str:
-    digest = hashlib.sha256(json.dumps([[*array.shape] for array in arrays] + [[*classes]]).encode())
+    fingerprint = Fingerprint([array.shape for array in arrays], classes)
     for array in arrays:
-        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).data)
-    return f"sha256:{digest.hexdigest()}"
+        fingerprint.update(array)
+    return fingerprint.value
 
 
 def _evenly_spaced(labels: Labels, limit: int | None) -> NDArray[np.intp] | slice:
@@ -242,7 +293,7 @@ def _evenly_spaced(labels: Labels, limit: int | None) -> NDArray[np.intp] | slic
     return np.sort(np.argsort(labels, kind="stable")[places])
 
 
-def _array(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+def _array(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | ImageFiles) -> str:
     return f"{array.dtype} {list(array.shape)}"
 
 

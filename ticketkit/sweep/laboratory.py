@@ -26,7 +26,7 @@ from ticketkit.sweep.networks import network
 from ticketkit.sweep.plan import Plan, Task
 from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, Study
 from ticketkit.ticket import Ticket
-from ticketkit.train import Batches, Compute, Progress, choose_compute
+from ticketkit.train import Batches, Compute, Progress, choose_compute, memory_budget
 from ticketkit.train.parallel import Parallel, how_many
 from ticketkit.train.setting import describe_setting
 from ticketkit.verify import ARMS, Bench, run_arm
@@ -39,7 +39,9 @@ OnEpoch = Callable[[str, Progress], None]
 def data_of(choice: DataChoice) -> ImageData:
     """Load a data set; the same one at each call, since studies ask for it all the time."""
     request = DataRequest(
-        data_dir=None if choice.data_dir is None else Path(choice.data_dir), image_size=choice.image_size
+        data_dir=None if choice.data_dir is None else Path(choice.data_dir),
+        image_size=choice.image_size,
+        memory_budget=memory_budget(),
     )
     return load_data(choice.dataset, request).limited(choice.limit)
 

@@ -4,6 +4,7 @@ from ticketkit.train.batches import Batches, check_fits
 from ticketkit.train.compute import Compute, choose_compute
 from ticketkit.train.evaluate import accuracy_of, recalibrate
 from ticketkit.train.loop import Progress, Trained, train
+from ticketkit.train.streaming import memory_budget
 
 __all__ = [
     "Batches",
@@ -13,6 +14,7 @@ __all__ = [
     "accuracy_of",
     "check_fits",
     "choose_compute",
+    "memory_budget",
     "recalibrate",
     "train",
 ]

@@ -1,7 +1,8 @@
-"""A data set on the device, whole, and the batches of every epoch.
+"""The batches of every epoch, made on the device from images that are held there, whole, or streamed to it.
 
 Which images an epoch's steps see, and how they are shifted and mirrored, follows from the seed and the epoch's number
-alone: a run can resume at any step, and every arm of a comparison sees the same batches.
+alone: a run can resume at any step, and every arm of a comparison sees the same batches. Where the images come from
+makes no difference to a bit of them.
 """
 
 from __future__ import annotations
@@ -11,28 +12,17 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ticketkit.arch import FAMILIES, ArchSpec
 from ticketkit.data import ImageData
-from ticketkit.encoding import Array
-from ticketkit.errors import ArchError, DataError
+from ticketkit.errors import ArchError, DataError, RunError
 from ticketkit.recipe import Recipe
 from ticketkit.seeds import derive_seed
 from ticketkit.train.pool import Pool
-
-EVALUATION_BATCH = 1_024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
-    """Images as uint8 [N, H, W, C], channels last so that batches come out that way, and labels [N]."""
-
-    images: Tensor
-    labels: Tensor
+from ticketkit.train.sources import EVALUATION_BATCH, HeldImages, ImageSource, Part, to_device
+from ticketkit.train.streaming import StreamedImages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +88,15 @@ class Batches:
     """A data set ready to train on.
 
     Args:
-        data: The images and labels.
+        data: The images and labels; whether it is streamed decides where the images are.
         recipe: Its batch size and augmentation.
-        device: Where images live and batches are made.
+        device: Where batches are made, and images held.
+
+    Attributes:
+        data: See above.
+        recipe: See above.
+        steps_per_epoch: Whole batches of an epoch.
+        captured: Steps that were captured or compiled for these batches.
 
     Raises:
         DataError: If there are fewer training images than a batch holds.
@@ -115,21 +111,30 @@ class Batches:
         self.steps_per_epoch = count // recipe.batch
         self.captured: Pool[Any] = Pool()
         self._device = device
-        _, self._height, self._width = data.shape
-        pad = recipe.crop
-        train = _to_device(data.train_images.transpose(0, 2, 3, 1), device)
-        self._train = _Split(
-            images=functional.pad(train, (0, 0, pad, pad, pad, pad)),
-            labels=_to_device(data.train_labels, device),
-        )
-        self._test = _Split(
-            images=_to_device(data.test_images.transpose(0, 2, 3, 1), device),
-            labels=_to_device(data.test_labels, device),
-        )
-        self._mean = torch.tensor(data.mean, device=device)
-        self._std = torch.tensor(data.std, device=device)
-        self._rows = torch.arange(self._height, device=device)
-        self._columns = torch.arange(self._width, device=device)
+        self._source = _source_of(data, recipe.crop, device)
+        self._labels: dict[Part, Tensor] = {
+            "train": to_device(data.train_labels, device),
+            "test": to_device(data.test_labels, device),
+        }
+        _, height, width = data.shape
+        # Of a row's every value: on the CPU, operators are slow over axes as short as the channels are.
+        self._mean = torch.tensor(data.mean, device=device).repeat(width)
+        self._std = torch.tensor(data.std, device=device).repeat(width)
+        self._rows = torch.arange(height, device=device)
+        self._columns = torch.arange(width, device=device)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether images are streamed to the device, instead of held there."""
+        return not isinstance(self._source, HeldImages)
+
+    @property
+    def waited(self) -> float:
+        """Seconds that training and evaluation have waited for streamed images so far, on whatever thread.
+
+        On CUDA that is the device's own time; it counts what the device has done, so synchronise with it first.
+        """
+        return self._source.waited
 
     def with_recipe(self, recipe: Recipe) -> Batches:
         """The same images for a recipe that differs in its schedule alone; they are shared, not copied.
@@ -143,25 +148,41 @@ class Batches:
         shared.recipe = recipe
         return shared
 
-    def epoch(self, seed: int, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(
+        self, seed: int, epoch: int, first: int = 0, *, steps: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of one epoch, shuffled and augmented.
 
         Args:
             seed: Seed of order and augmentation.
             epoch: The epoch's number, from 0.
             first: The step in the epoch to begin with.
+            steps: How many steps to give; all that remain if None. Whoever needs fewer says so, as streamed images are
+                decoded ahead.
 
         Yields:
             Normalised images, float32 [batch, C, H, W] in channels-last layout, and labels, int64 [batch].
+
+        Raises:
+            DataError: If a streamed image has changed and cannot be used.
+            RunError: If a process that decodes images has ended.
         """
-        plan = self.plan(seed, epoch)
-        for step in range(first, self.steps_per_epoch):
-            yield self.batch(plan.order[step], plan.shifts[step], plan.mirrored[step])
+        plan = self._drawn(seed, epoch)
+        there = plan.to(self._device)
+        end = self.steps_per_epoch if steps is None else min(first + steps, self.steps_per_epoch)
+        for step, (images, places) in zip(range(first, end), self._source.train(plan.order[first:end]), strict=True):
+            yield (
+                self._normalised(self._cut(images, places, there.shifts[step], there.mirrored[step])),
+                self._labels["train"][there.order[step]],
+            )
 
     def plan(self, seed: int, epoch: int) -> EpochPlan:
         """What :meth:`epoch` makes its batches of, on the device."""
-        count, steps = len(self._train.labels), self.steps_per_epoch
-        return EpochPlan.draw(seed, epoch, count=count, steps=steps, recipe=self.recipe).to(self._device)
+        return self._drawn(seed, epoch).to(self._device)
+
+    def _drawn(self, seed: int, epoch: int) -> EpochPlan:
+        count = len(self.data.train_labels)
+        return EpochPlan.draw(seed, epoch, count=count, steps=self.steps_per_epoch, recipe=self.recipe)
 
     def batch(self, chosen: Tensor, shifts: Tensor, mirrored: Tensor) -> tuple[Tensor, Tensor]:
         """One batch of a plan, made on the device without waiting for it; see :meth:`epoch` for what it gives.
@@ -170,46 +191,53 @@ class Batches:
             chosen: One step of the plan's ``order``, int64 [batch].
             shifts: The same step of its ``shifts``.
             mirrored: The same step of its ``mirrored``.
-        """
-        images = self._cut(chosen, shifts, mirrored)
-        return self._normalised(images), self._train.labels[chosen]
 
-    def _cut(self, chosen: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
+        Raises:
+            RunError: If images are streamed: then only :meth:`epoch` knows which come next.
+        """
+        if not isinstance(self._source, HeldImages):
+            raise RunError(
+                f"images must be held on the device to be chosen there (they are streamed): {self.data.name}"
+            )
+        images = self._cut(self._source.bordered, chosen, shifts, mirrored)
+        return self._normalised(images), self._labels["train"][chosen]
+
+    def _cut(self, images: Tensor, places: Tensor, shifts: Tensor, mirrored: Tensor) -> Tensor:
         """Cut each image out of its black border at its shift: uint8 [batch, H, W, C]."""
         if not self.recipe.crop and not self.recipe.flip:
-            return self._train.images[chosen]
+            return images[places]
         columns = torch.where(mirrored[:, None], self._columns.flip(0), self._columns)
         rows = shifts[:, 0, None] + self._rows
         columns = shifts[:, 1, None] + columns
-        return self._train.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return images[places[:, None, None], rows[:, :, None], columns[:, None, :]]
 
     def _normalised(self, images: Tensor) -> Tensor:
-        return ((images.float() - self._mean) / self._std).permute(0, 3, 1, 2)
+        rows = images.flatten(start_dim=2).float().sub_(self._mean).div_(self._std)
+        return rows.view(images.shape).permute(0, 3, 1, 2)
 
     def test(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The test images in order, in batches of at most 1,024; see :meth:`epoch` for shapes."""
-        yield from self._plain(self._test)
+        yield from self._plain("test", torch.arange(len(self.data.test_labels)))
 
     def train_in_order(self, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The first ``limit`` training images without augmentation, for recalibration.
 
         The images are taken evenly from the whole set, which may be sorted by class.
         """
-        count = len(self._train.labels)
-        chosen = torch.arange(0, count, max(count // limit, 1), device=self._device)[:limit]
-        pad = self.recipe.crop
-        images = self._train.images[:, pad : pad + self._height, pad : pad + self._width][chosen]
-        yield from self._plain(_Split(images=images, labels=self._train.labels[chosen]))
+        count = len(self.data.train_labels)
+        yield from self._plain("train", torch.arange(0, count, max(count // limit, 1))[:limit])
 
-    def _plain(self, split: _Split) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(split.labels), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            yield self._normalised(split.images[part]), split.labels[part]
+    def _plain(self, part: Part, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        labels = torch.split(self._labels[part][order.to(self._device)], EVALUATION_BATCH)
+        for images, their_labels in zip(self._source.plain(part, order), labels, strict=True):
+            yield self._normalised(images), their_labels
 
 
-def _to_device(array: Array, device: str) -> Tensor:
-    # A copy in C order: torch does not take read-only arrays.
-    return torch.from_numpy(np.array(array, order="C")).to(device)
+def _source_of(data: ImageData, border: int, device: str) -> ImageSource:
+    if data.files is None:
+        return HeldImages(data, border, device)
+    train, test = data.files
+    return StreamedImages(train, test, border, device)
 
 
 def _shuffled(count: int, seed: int) -> Tensor:

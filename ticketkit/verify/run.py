@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from ticketkit.seeds import derive_seed
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, accuracy_of, check_fits, choose_compute, recalibrate, train
 from ticketkit.train.flops import training_flops
+from ticketkit.train.loop import Spent
 from ticketkit.train.memory import PeakMemory, peak_memory
 from ticketkit.train.parallel import Parallel, Stop, how_many, together
 from ticketkit.train.setting import StartAt, describe_setting, first_step_of
@@ -44,10 +45,17 @@ DEFAULT_ARMS = ("dense", "random", "reinit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """One training of a verification, as it ends."""
+    """One training of a verification, as it ends.
+
+    Attributes:
+        arm: The arm.
+        run: What it gave.
+        spent: Where the time of the arm's own training went.
+    """
 
     arm: str
     run: Run
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +66,13 @@ class Outcome:
         run: Its accuracy and cost.
         kept: Weights that were kept: of the prunable ones, or all parameters of another, dense network.
         architecture: Its network's name.
+        spent: Where the time of its training went.
     """
 
     run: Run
     kept: int
     architecture: str
+    spent: Spent = field(default_factory=Spent)
 
 
 def verify_ticket(
@@ -176,7 +186,7 @@ def verify_ticket(
             name, seed = order[number]
             found[name, seed] = outcome
             if on_run is not None:
-                on_run(RunReport(arm=name, run=outcome.run))
+                on_run(RunReport(arm=name, run=outcome.run, spent=outcome.spent))
     outcomes = {name: [found[name, seed] for seed in seeds] for name in entrants}
     return Report(
         ticket_id=ticket.id,
@@ -255,9 +265,13 @@ def run_arm(
         top5=trained.top5,
         cost=_cost(arch, begin, own, step, trained.images_per_second, memory.bytes),
     )
-    if begin.arch is not None:
-        return Outcome(run=run, kept=arch.parameters, architecture=arch.name)
-    return Outcome(run=run, kept=target.total if begin.mask is None else begin.mask.kept, architecture=arch.name)
+    kept = target.total if begin.mask is None else begin.mask.kept
+    return Outcome(
+        run=run,
+        kept=kept if begin.arch is None else arch.parameters,
+        architecture=arch.name,
+        spent=trained.spent,
+    )
 
 
 def context_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from torch import Tensor
 
@@ -20,7 +19,7 @@ IMAGES_PER_CLASS = 10
 def scoring_batches(context: Context) -> Iterator[tuple[Tensor, Tensor]]:
     """Training images enough for the criteria, of an epoch that no training sees."""
     batches = context.batches
-    return islice(batches.epoch(context.seed, 0), _batch_count(context))
+    return batches.epoch(context.seed, 0, steps=_batch_count(context))
 
 
 def scoring_flops(context: Context, passes: float) -> Flops:

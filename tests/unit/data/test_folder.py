@@ -1,5 +1,6 @@
 import os
 import threading
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ticketkit.data import DataRequest, folder, load_data
+from ticketkit.data import DataRequest, files, folder, load_data
 from ticketkit.errors import DataError
 from ticketkit.torchvision_compat import import_torchvision
 
@@ -46,8 +47,9 @@ def load(root, tmp_path):
 def decoded(monkeypatch):
     """Counts the images that are decoded in this process."""
     paths = []
-    real = folder._decode_image
-    monkeypatch.setattr(folder, "_decode_image", lambda path, size: (paths.append(path), real(path, size))[1])
+    real = files.decode_image
+    for module in (files, folder):
+        monkeypatch.setattr(module, "decode_image", lambda path, size: (paths.append(path), real(path, size))[1])
     return paths
 
 
@@ -268,7 +270,7 @@ def test_a_user_without_a_home_has_no_cache(root, decoded, monkeypatch):
 
 
 def test_reports_progress_in_the_calling_thread(load, monkeypatch):
-    monkeypatch.setattr(folder, "CHUNK", 4)
+    monkeypatch.setattr(files, "CHUNK", 4)
     calls = []
     load(on_progress=lambda done, total: calls.append((done, total, threading.get_ident())))
     here = threading.get_ident()
@@ -280,8 +282,8 @@ def test_processes_decode_the_same_images(root, load, decoded, monkeypatch, tmp_
     expected = load(image_size=5, workers=1)
     assert len(decoded) == 10
     cache_file(tmp_path).unlink()
-    monkeypatch.setattr(folder, "CHUNK", 3)
-    monkeypatch.setattr(folder, "IN_PROCESS", 5)
+    monkeypatch.setattr(files, "CHUNK", 3)
+    monkeypatch.setattr(files, "IN_PROCESS", 5)
     calls = []
     here = threading.get_ident()
     data = load(image_size=5, workers=2, on_progress=lambda *call: calls.append((*call, threading.get_ident())))
@@ -295,19 +297,24 @@ def test_goes_on_alone_when_a_process_dies(load, decoded, monkeypatch, survived)
     class DyingPool:
         def __init__(self, workers, mp_context):
             assert (workers, mp_context.get_start_method()) == (2, "spawn")
+            self.done = 0
 
-        def map(self, function, chunks, sizes):
-            for chunk, size in [*zip(chunks, sizes, strict=True)][:survived]:
-                yield function(chunk, size)
-            raise BrokenProcessPool("a process was killed")
+        def submit(self, function, chunk):
+            future = Future()
+            if self.done < survived:
+                future.set_result(function(chunk))
+            else:
+                future.set_exception(BrokenProcessPool("a process was killed"))
+            self.done += 1
+            return future
 
         def shutdown(self, cancel_futures):
             assert cancel_futures
 
     expected = load(workers=1, image_size=6).fingerprint
-    monkeypatch.setattr(folder, "CHUNK", 3)
-    monkeypatch.setattr(folder, "IN_PROCESS", 5)
-    monkeypatch.setattr(folder, "ProcessPoolExecutor", DyingPool)
+    monkeypatch.setattr(files, "CHUNK", 3)
+    monkeypatch.setattr(files, "IN_PROCESS", 5)
+    monkeypatch.setattr(files, "ProcessPoolExecutor", DyingPool)
     assert load(workers=2).fingerprint == expected
     assert len(decoded) == 20
     assert len(set(decoded)) == 10
@@ -321,8 +328,10 @@ def test_whatever_ends_the_decoding_stops_the_processes(root, load, monkeypatch,
         def __init__(self, workers, mp_context):
             pass
 
-        def map(self, function, chunks, sizes):
-            return map(function, chunks, sizes)
+        def submit(self, function, chunk):
+            future = Future()
+            future.set_result(function(chunk))
+            return future
 
         def shutdown(self, cancel_futures):
             stopped.append(cancel_futures)
@@ -330,12 +339,116 @@ def test_whatever_ends_the_decoding_stops_the_processes(root, load, monkeypatch,
     def interrupt(_done, _total):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folder, "CHUNK", 3)
-    monkeypatch.setattr(folder, "IN_PROCESS", 5)
-    monkeypatch.setattr(folder, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(files, "CHUNK", 3)
+    monkeypatch.setattr(files, "IN_PROCESS", 5)
+    monkeypatch.setattr(files, "ProcessPoolExecutor", Pool)
     if why is DataError:
         save(root / "train" / "cat" / "1.png", 1, size=(5, 5))
     with pytest.raises(why) as caught:  # holds the frames: nothing is stopped by chance, with the last reference
         load(workers=2, on_progress=interrupt if why is KeyboardInterrupt else None)
     assert caught.tb is not None
     assert stopped == [True]
+
+
+def facts(data):
+    """All that a streamed data set must share with the same one held."""
+    counts = (len(data.train_images), len(data.test_images))
+    labels = (data.train_labels.tolist(), data.test_labels.tolist())
+    return data.name, data.shape, data.classes, labels, counts, data.mean, data.std, data.fingerprint
+
+
+@pytest.mark.parametrize("colour", [range(10), [], [0], [9]], ids=["colour", "grey", "first", "last"])
+def test_a_streamed_folder_is_the_held_one(root, load, colour):
+    paths = sorted((root / "train").rglob("*.png")) + sorted((root / "test").rglob("*.png"))
+    for index, path in enumerate(paths):
+        save(path, index, mode="RGB" if index in colour else "L")
+    held, streamed = load(), load(stream=True)
+    assert (held.files, len(streamed.files)) == (None, 2)
+    assert facts(streamed) == facts(held)
+    for files_, images in zip(streamed.files, held.arrays, strict=True):
+        assert np.array_equal(np.concatenate([part.images for part in files_.parts()]), images)
+
+
+def test_a_streamed_folder_is_brought_to_its_size(root, load):
+    save(root / "train" / "dog" / "1.png", 1, size=(9, 14), mode="L")
+    assert facts(load(image_size=5, stream=True)) == facts(load(image_size=5))
+
+
+@pytest.mark.parametrize("limits", [(4,), (None, 2), (3, 3), (6, 4)])
+def test_a_streamed_folder_can_be_limited(load, limits):
+    held, streamed = load().limited(*limits), load(stream=True).limited(*limits)
+    assert facts(streamed) == facts(held)
+    assert streamed.files is not None
+
+
+def test_a_folder_is_streamed_where_it_takes_more_than_its_budget(load):
+    size = 10 * 3 * 6 * 6
+    assert load(memory_budget=size).files is None
+    assert load(memory_budget=size - 1).files is not None
+    assert load(memory_budget=1, stream=False).files is None
+    assert load(memory_budget=size, stream=True).files is not None
+
+
+def test_a_pass_over_a_streamed_folder_is_made_once(load, decoded, tmp_path):
+    calls = []
+    first = load(stream=True, on_progress=lambda *numbers: calls.append(numbers))
+    assert len(decoded) == 11  # the first image tells the shape
+    assert calls == [(6, 10), (10, 10)]
+    again = load(stream=True, on_progress=lambda *numbers: calls.append(numbers))
+    assert facts(again) == facts(first)
+    assert (len(decoded), len(calls)) == (11, 2)
+    assert cache_file(tmp_path).suffix == ".json"
+
+
+@pytest.mark.parametrize("change", [touch, rename, add])
+def test_a_pass_is_made_again_when_an_image_changes(root, load, decoded, tmp_path, change):
+    load(stream=True)
+    before = len(decoded)
+    change(root)
+    load(stream=True)
+    assert len(decoded) - before >= 10
+    assert cache_file(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"key": "", "survey": {}}', b"[]"])
+def test_a_damaged_survey_is_made_again(load, decoded, tmp_path, content):
+    expected = facts(load(stream=True))
+    file = cache_file(tmp_path)
+    sound = file.read_bytes()
+    file.write_bytes(content)
+    assert facts(load(stream=True)) == expected
+    assert file.read_bytes() == sound
+    assert len(decoded) == 22
+
+
+@pytest.mark.parametrize("broken", [[0], [3, 9], range(1, 10), range(10)])
+def test_broken_images_of_a_streamed_folder_are_counted_and_named(root, load, tmp_path, broken):
+    paths = sorted((root / "train").rglob("*.png")) + sorted((root / "test").rglob("*.png"))
+    for index in broken:
+        paths[index].write_bytes(b"no image")
+    messages = []
+    for stream in (False, True):
+        with pytest.raises(DataError) as caught:
+            load(stream=stream)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert f"({len(broken)} of 10 are not): {paths[broken[0]]} (UnidentifiedImageError)" in messages[1]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_images_of_a_streamed_folder_must_have_one_size(root, load):
+    odd = save(root / "train" / "dog" / "1.png", 1, size=(8, 6))
+    with pytest.raises(DataError) as caught:
+        load(stream=True)
+    assert str(caught.value) == f"images must have one size, or image_size be given (got 6x6 and 8x6): {odd}"
+
+
+def test_processes_survey_the_same_images(load, decoded, monkeypatch, tmp_path):
+    expected = facts(load(stream=True))
+    cache_file(tmp_path).unlink()
+    monkeypatch.setattr(files, "CHUNK", 2)
+    monkeypatch.setattr(files, "IN_PROCESS", 5)
+    before = len(decoded)
+    data = load(stream=True, workers=2)
+    assert facts(data) == expected
+    assert len(decoded) - before == 1 + 4  # the first image, and the test images, which are few enough

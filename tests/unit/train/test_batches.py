@@ -66,6 +66,15 @@ def test_an_epoch_can_be_taken_up_in_the_middle():
     assert all(torch.equal(a, b) for a, b in zip(whole[1:], rest, strict=True))
 
 
+@pytest.mark.parametrize(("first", "steps", "given"), [(0, 2, [0, 1]), (1, 1, [1]), (1, 9, [1, 2]), (2, 0, [])])
+def test_an_epoch_can_be_left_in_the_middle(first: int, steps: int, given: list[int]):
+    batches = Batches(make_data(), make_recipe(crop=1, flip=True))
+    whole = [images for images, _ in batches.epoch(3, 1)]
+    some = [images for images, _ in batches.epoch(3, 1, first, steps=steps)]
+    assert len(some) == len(given)
+    assert all(torch.equal(image, whole[step]) for image, step in zip(some, given, strict=True))
+
+
 def test_augmentation_cuts_shifted_and_mirrored_windows_out_of_a_black_border():
     data = make_data()
     batches = Batches(data, make_recipe(crop=1, flip=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,15 @@ from ticketkit.cli.output import command_line, echo, echo_json, fields, percent
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     PARALLEL_OPTION,
+    PROFILE_OPTION,
     TRAINING_OPTIONS,
     Setting,
     TrainingProgress,
     describe_device,
     found_on,
     load_setting,
+    no_time,
+    profile_lines,
     recipe_for,
     trainings_at_once,
     with_options,
@@ -105,7 +109,7 @@ class VerifyCommand(click.Command):
     show_default=True,
     help="Where the levels that imp and lrr train are kept and found again.",
 )
-@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PARALLEL_OPTION)
+@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PARALLEL_OPTION, PROFILE_OPTION)
 @click.option(
     "--expect",
     "expectations",
@@ -131,6 +135,7 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
+    stream: bool | None,
     limit: int | None,
     recipe: str | None,
     overrides: tuple[str, ...],
@@ -139,6 +144,7 @@ def command(
     threads: int | None,
     compiled: bool,
     parallel: int | Literal["auto"],
+    profile: bool,
     expectations: tuple[str, ...],
     out: Path | None,
     force: bool,
@@ -168,6 +174,7 @@ def command(
         dataset=dataset or found_on(ticket, path),
         data_dir=data_dir,
         image_size=image_size,
+        stream=stream,
         limit=limit,
         recipe=recipe_for(ticket, recipe, overrides, path),
         device=device,
@@ -179,6 +186,7 @@ def command(
     at_once = setting.at_once(parallel, seeds * len([TICKET, *arms, *rivals]), ticket.arch)
     echo(*_opening(ticket, path, setting, all_seeds, start, at_once), *left_out, err=as_json)
     work = _Work.of(ticket, setting, start, rate, dst_multiplier)
+    began = time.perf_counter()
     with TrainingProgress(seeds * work.of_all([TICKET, *arms, *rivals])) as bar:
         watcher = _Watcher(bar, work)
         report = verify_ticket(
@@ -207,6 +215,9 @@ def command(
         echo_json(document)
     else:
         echo("", *_shown(report))
+    if profile:
+        wall = time.perf_counter() - began
+        echo("", *profile_lines(watcher.spent, wall, at_once), err=as_json)
     failed = [expectation for expectation in expected if not expectation.holds(report)]
     if failed:
         echo(f"Not held: {', '.join(map(str, failed))}.", err=True)
@@ -304,6 +315,7 @@ class _Watcher:
     def __init__(self, bar: TrainingProgress, work: _Work) -> None:
         self._bar = bar
         self._work = work
+        self.spent = no_time()
 
     def on_epoch(self, label: str, seed: int, progress: Progress) -> None:
         shown = f"{label}, seed {seed}  epoch {progress.epoch}/{progress.epochs}"
@@ -311,6 +323,7 @@ class _Watcher:
 
     def on_run(self, report: RunReport) -> None:
         run = report.run
+        self.spent += report.spent
         line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {run.seconds:.1f} s"
         self._bar.done(line, self._work.of_arm(report.arm), *self._of(report))
 

@@ -1,0 +1,120 @@
+"""What decoding a folder of images gave, kept in the user's cache folder until an image changes.
+
+A cache that cannot be written or is damaged costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ticketkit.atomic import replacing
+from ticketkit.data.files import Pixels
+from ticketkit.data.survey import Survey
+
+CACHE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """A survey as it is kept, with the key of what it was made of."""
+
+    key: str
+    survey: Survey
+
+
+class FolderCache:
+    """The decoded images of a folder, or what a pass over them told.
+
+    There is one file of each for a folder and image size, so that a folder that changes leaves nothing behind.
+
+    Args:
+        root: The folder of images.
+        paths: Its images.
+        image_size: The side length that they are brought to, if any.
+        folder: Where to keep the files; None for ``ticketkit`` in the user's cache folder.
+    """
+
+    def __init__(self, root: Path, paths: Sequence[str], *, image_size: int | None, folder: Path | None) -> None:
+        folder = folder or _users_cache()
+        name = hashlib.sha256(json.dumps([str(root), image_size]).encode()).hexdigest()
+        self._stem = None if folder is None else folder / f"folder-{name[:32]}"
+        self._key = _key(root, paths)
+        self._count = len(paths)
+
+    def images(self) -> Pixels | None:
+        """The decoded images, uint8 [N, C, H, W], if they are kept and still hold."""
+        if self._stem is None:
+            return None
+        try:
+            with self._stem.with_suffix(".npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                if not np.array_equal(arrays["key"], np.frombuffer(self._key, dtype=np.uint8)):
+                    return None
+                images = arrays["images"]  # zip's checksum is compared on the way
+        except Exception:  # whatever is wrong with the cache, the images themselves are still there
+            return None
+        return images if images.dtype == np.uint8 and images.shape[:1] == (self._count,) else None
+
+    def keep_images(self, images: Pixels) -> None:
+        """Keep decoded images."""
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez(file, key=np.frombuffer(self._key, dtype=np.uint8), images=images)
+
+        self._keep(".npz", write)
+
+    def survey(self) -> Survey | None:
+        """What a pass over the images told, if that is kept and still holds."""
+        if self._stem is None:
+            return None
+        try:
+            kept = msgspec.json.decode(self._stem.with_suffix(".json").read_bytes(), type=_Kept)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        return kept.survey if kept.key == self._key.hex() else None
+
+    def keep_survey(self, survey: Survey) -> None:
+        """Keep what a pass over the images told."""
+        content = msgspec.json.encode(_Kept(key=self._key.hex(), survey=survey))
+        self._keep(".json", lambda path: path.write_bytes(content))
+
+    def _keep(self, suffix: str, write: Callable[[Path], object]) -> None:
+        if self._stem is None:
+            return
+        path = self._stem.with_suffix(suffix)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path, overwrite=True) as temporary:
+                write(temporary)
+
+
+def _users_cache() -> Path | None:
+    if os.path.isabs(base := os.environ.get("XDG_CACHE_HOME", "")):  # the XDG specification ignores others
+        return Path(base) / "ticketkit"
+    try:
+        return Path.home() / ".cache" / "ticketkit"
+    except RuntimeError:  # a user without a home, as in some containers
+        return None
+
+
+def _key(root: Path, paths: Sequence[str]) -> bytes:
+    """SHA-256 of everything that the decoded images depend on, beside the image size."""
+    from PIL import __version__ as decoder  # Pillow is not imported to look up a data set
+
+    digest = hashlib.sha256(json.dumps([CACHE_VERSION, decoder, str(root)]).encode())
+    for path in paths:
+        state: list[str | int] = [path]
+        with contextlib.suppress(OSError):  # a link that leads nowhere: decoding it will say so
+            stat = os.stat(path)
+            state += [stat.st_size, stat.st_mtime_ns]
+        digest.update(json.dumps(state).encode())
+    return digest.digest()

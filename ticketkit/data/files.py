@@ -1,0 +1,282 @@
+"""Images that lie in files: decoded to uint8 by several processes, in order, a bounded number of them at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketkit.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+CHUNK = 256
+"""Images that a process decodes before it hands them over; fewer where they are large."""
+
+CHUNK_BYTES = 1 << 24
+"""What the decoded images of a chunk take at most, if one of them does not take more."""
+
+QUEUED = 2
+"""Chunks for each process that are being decoded or wait to be taken: this bounds the memory of a pass."""
+
+IN_PROCESS = 4_096
+"""Up to so many images are decoded by the calling process: starting others takes as long as that does."""
+
+NAMED = 3
+"""Broken images that a message names; it counts the rest."""
+
+Pixels = NDArray[np.uint8]
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """An image that is not what it must be.
+
+    Attributes:
+        path: Its file.
+        reason: What was found, in a word or two.
+        size: Its height and width, if these are wrong.
+        in_colour: Whether it is in colour, and must be grey.
+    """
+
+    path: str
+    reason: str
+    size: tuple[int, int] | None = None
+    in_colour: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoder:
+    """Decodes files to images of one shape. It is small: whoever sends it to a process sends no list of files with it.
+
+    Attributes:
+        shape: Channels, height and width of an image. Grey images become colour where there are three channels.
+        image_size: The side length to bring images to, by their shorter side and their centre; None takes them as
+            they are.
+    """
+
+    shape: tuple[int, int, int]
+    image_size: int | None
+
+    def __call__(self, paths: Sequence[str]) -> tuple[Pixels, tuple[Fault, ...]]:
+        """Decode files.
+
+        Returns:
+            Images, uint8 [N, H, W, C], black where there is a fault; and the faults.
+        """
+        channels, height, width = self.shape
+        images = np.zeros((len(paths), height, width, channels), dtype=np.uint8)
+        faults = []
+        for image, path in zip(images, paths, strict=True):
+            pixels = decode_image(path, self.image_size)
+            if isinstance(pixels, str):
+                faults.append(Fault(path=path, reason=pixels))
+            elif (size := pixels.shape[:2]) != (height, width):
+                faults.append(Fault(path=path, reason=f"{size[1]}x{size[0]}", size=size))
+            elif pixels.shape[2] > channels:
+                faults.append(Fault(path=path, reason="in colour", in_colour=True))
+            else:
+                image[:] = pixels
+        return images, tuple(faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some images of :class:`ImageFiles`, decoded.
+
+    Attributes:
+        images: uint8 [N, C, H, W], in C order.
+        sums: int64 [2, C]: the sum of each channel's pixels, and of their squares.
+        faults: What is wrong with images; those are black.
+    """
+
+    images: Pixels
+    sums: NDArray[np.int64]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageFiles:
+    """Images that are decoded whenever they are needed, in place of an array that holds them.
+
+    Attributes:
+        paths: Their files.
+        decoder: What makes images of them.
+        workers: Processes that decode; None for as many as there are processors, and none for a few images.
+        on_progress: Called, in a pass over all of them, with the images done and the images there are.
+    """
+
+    paths: tuple[str, ...]
+    decoder: Decoder
+    workers: int | None = None
+    on_progress: Callable[[int, int], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, chosen: slice | NDArray[np.intp]) -> ImageFiles:
+        """Some of them, by position, as of an array; nothing is decoded."""
+        if isinstance(chosen, slice):
+            return replace(self, paths=self.paths[chosen])
+        return replace(self, paths=tuple(self.paths[position] for position in chosen.tolist()))
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Number of images, channels, height and width."""
+        return len(self.paths), *self.decoder.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """What a pixel's channel is once it is decoded."""
+        return np.dtype(np.uint8)
+
+    def parts(self) -> Generator[Part]:
+        """Decode all, in order; the memory that takes does not grow with their number."""
+        yield from in_processes(
+            partial(_decode_part, self.decoder),
+            chunked(self.paths, image_bytes=int(np.prod(self.decoder.shape))),
+            workers_for(len(self.paths), self.workers),
+        )
+
+
+def _decode_part(decoder: Decoder, paths: Sequence[str]) -> Part:
+    images, faults = decoder(paths)
+    # The processes sum up, as they are many and who hashes the images is one. Sums of integers are exact.
+    flat = images.reshape(-1, images.shape[-1])
+    sums = [flat.sum(axis=0, dtype=np.int64), np.square(flat, dtype=np.uint32).sum(axis=0, dtype=np.int64)]
+    return Part(images=np.ascontiguousarray(images.transpose(0, 3, 1, 2)), sums=np.stack(sums), faults=faults)
+
+
+def chunked(paths: Sequence[str], *, image_bytes: int = 0) -> list[Sequence[str]]:
+    """Cut a list of files into what a process decodes at a time.
+
+    Args:
+        paths: The files.
+        image_bytes: What one decoded image takes; 0 if that is not known.
+    """
+    size = min(CHUNK, max(CHUNK_BYTES // image_bytes, 1)) if image_bytes else CHUNK
+    return [paths[start : start + size] for start in range(0, len(paths), size)]
+
+
+def workers_for(images: int, wanted: int | None) -> int:
+    """How many processes a pass over images uses; 1 stands for the calling one."""
+    return (wanted or processors()) if images > IN_PROCESS else 1
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_processes(function: Callable[[Chunk], Result], chunks: Sequence[Chunk], workers: int) -> Generator[Result]:
+    """Yield a function's results for every chunk, in order, worked out by several processes.
+
+    Args:
+        function: What to do; it and the chunks are pickled.
+        chunks: What to do it with.
+        workers: Processes; 1 stands for the calling one.
+    """
+    finished = 0
+    workers = min(workers, len(chunks))
+    if workers > 1:
+        # Not threads: small images spend their time in Python, and two threads are slower than one. Not forked
+        # processes: they inherit locks that threads of torch and numpy may hold.
+        executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        try:
+            for result in _in_turn(executor, function, chunks, QUEUED * workers):
+                yield result
+                finished += 1
+        except BrokenProcessPool:
+            pass  # a process was killed, or could not start, as in a script without the guard: this one goes on
+        finally:
+            executor.shutdown(cancel_futures=True)
+    for chunk in chunks[finished:]:
+        yield function(chunk)
+
+
+def _in_turn(
+    executor: ProcessPoolExecutor, function: Callable[[Chunk], Result], chunks: Sequence[Chunk], queued: int
+) -> Iterator[Result]:
+    """The results in order, of which at most ``queued`` are asked for at a time: Executor.map asks for all at once."""
+    waiting: deque[Future[Result]] = deque()
+    for chunk in chunks:
+        if len(waiting) == queued:
+            yield waiting.popleft().result()
+        with interrupts_blocked():  # the first call starts the processes
+            waiting.append(executor.submit(function, chunk))
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Processes started inside the block are not reached by Ctrl-C: the one that started them is, and ends them.
+
+    A terminal sends SIGINT to all of them, and each would print a traceback. A process inherits what is blocked in the
+    thread that starts it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it, as the first process does, would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def decode_image(path: str, image_size: int | None) -> Pixels | str:
+    """Decode one file: uint8 [H, W, C] with one channel or three, or the name of what went wrong."""
+    from PIL import Image  # Pillow is not imported to look up a data set
+
+    try:
+        with Image.open(path) as opened:
+            image = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
+            if image_size is not None:
+                image = _resized(image, image_size)
+            pixels = np.asarray(image)
+    except Exception as error:  # Pillow's decoders raise whatever they meet
+        return type(error).__name__
+    return np.atleast_3d(pixels)
+
+
+def _resized(image: Image.Image, size: int) -> Image.Image:
+    from PIL import Image  # Pillow is not imported to look up a data set
+
+    shorter = min(image.size)
+    width, height = (size if side == shorter else size * side // shorter for side in image.size)
+    if shorter != size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return image.crop((left, top, left + size, top + size))
+
+
+def size_error(first: tuple[int, ...], other: tuple[int, ...], path: str) -> DataError:
+    """What to raise for an image that has not the height and width of the first."""
+    sizes = " and ".join(f"{width}x{height}" for height, width in (first, other))
+    return DataError(f"images must have one size, or image_size be given (got {sizes}): {path}")
+
+
+def unreadable_error(broken: Sequence[str], count: int) -> DataError:
+    """What to raise for ``broken`` images, each with its reason, of ``count``."""
+    names = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
+    return DataError(f"images must be readable ({len(broken):,} of {count:,} are not): {names}")
