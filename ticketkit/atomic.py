@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     if not overwrite and path.exists():
         raise FileExistsError(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
         _flush(temporary)
@@ -42,6 +43,60 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
             _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def flushing(file: BinaryIO) -> Iterator[Callable[[bytes | memoryview], None]]:
+    """Give a function that writes to ``file``, and send what it has written to the disk while it goes on writing.
+
+    The disk then works beside the processor, and the flush at the end waits for the rest alone. A file of less than
+    ``FLUSH_BYTES`` is left to that flush.
+
+    Args:
+        file: A buffered file, open for writing.
+
+    Raises:
+        OSError: If writing or flushing fails, the latter on leaving: the system says so only once.
+    """
+    due, failed = threading.Event(), list[OSError]()
+    ended = False
+
+    def flush() -> None:
+        while not failed:
+            due.wait()
+            due.clear()
+            if ended:  # asked after clearing: whoever ends it says so first, and is never missed
+                return
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                failed.append(error)
+
+    thread: threading.Thread | None = None
+    waiting = 0
+
+    def write(content: bytes | memoryview) -> None:
+        nonlocal thread, waiting
+        waiting += file.write(content)
+        if waiting >= FLUSH_BYTES:
+            waiting = 0
+            if thread is None:
+                thread = threading.Thread(target=flush)
+                thread.start()
+            due.set()
+
+    try:
+        yield write
+    finally:
+        ended = True
+        if thread is not None:
+            due.set()
+            thread.join()
+    if failed:
+        raise failed[0]
+
+
+FLUSH_BYTES = 4 * 2**20
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = False) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+import os
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -62,6 +64,11 @@ class Dense:
     def sha256(self) -> str:
         """SHA-256 of the stored bytes, in hexadecimal."""
         return _digest(self)
+
+    @cached_property
+    def infinities(self) -> int:
+        """Number of elements that are infinite or not a number."""
+        return _infinities(self.data)
 
     def decode(self) -> Array:
         """The tensor, a new array."""
@@ -127,8 +134,13 @@ class Bitmask:
         """SHA-256 of the stored bytes, mask then values, in hexadecimal."""
         return _digest(self)
 
+    @cached_property
+    def infinities(self) -> int:
+        """Number of kept weights that are infinite or not a number."""
+        return _infinities(self.values)
+
     def check(self, name: str) -> None:
-        """Check that mask and values fit the shape and each other.
+        """Check that mask and values fit the shape and each other; once found, it is not looked for again.
 
         Args:
             name: The tensor's name, for the message.
@@ -136,17 +148,22 @@ class Bitmask:
         Raises:
             MaskError: If they do not.
         """
+        if "_checked" in vars(self):
+            return
         found = f"{self.bits.dtype} {list(self.bits.shape)}"
         if found != (expected := f"uint8 [{mask_bytes(self.size)}]"):
             raise MaskError(f"{name}.mask must be {expected} for {self.size:,} weights (got {found})")
         used = self.size % 8
         if used and int(self.bits[-1]) >> used:
             raise MaskError(f"padding bits of {name}.mask must be zero (the last byte is 0x{int(self.bits[-1]):02x})")
-        bits_set = int(np.bitwise_count(self.bits).sum(dtype=np.int64))
+        words = self.bits.size // 8 * 8  # counted eight bytes at a time, and what is left over one by one
+        bits_set = int(np.bitwise_count(self.bits[:words].view(np.uint64)).sum(dtype=np.int64))
+        bits_set += int(np.bitwise_count(self.bits[words:]).sum(dtype=np.int64))
         if self.values.shape != (bits_set,):
             raise MaskError(
                 f"kept count of {name} must equal its mask's {bits_set:,} set bits (values hold {self.values.size:,})"
             )
+        vars(self)["_checked"] = True
 
     def mask(self) -> BoolArray:
         """The mask, a new boolean array of the tensor's shape."""
@@ -155,9 +172,10 @@ class Bitmask:
 
     def decode(self) -> Array:
         """The dense tensor, a new array with zeros where weights are pruned."""
-        dense = np.zeros(self.shape, dtype=self.values.dtype)
-        dense[self.mask()] = self.values
-        return dense
+        dense = np.zeros(self.size, dtype=self.values.dtype)
+        # The places of the kept weights: several times as quick as assigning under the mask itself, weight by weight.
+        dense[np.flatnonzero(self.mask())] = self.values
+        return dense.reshape(self.shape)
 
 
 Stored = Dense | Bitmask
@@ -167,6 +185,40 @@ Stored = Dense | Bitmask
 def mask_bytes(size: int) -> int:
     """Length of the stored mask of ``size`` weights: one bit each, padded to whole bytes."""
     return (size + 7) // 8
+
+
+def hash_together(tensors: Iterable[Stored]) -> None:
+    """Find the hashes of several tensors, as their ``sha256``, the large ones on all cores."""
+    # Hashing lets other threads run; for a small tensor handing it over costs more than that wins.
+    waiting = {id(tensor): tensor for tensor in tensors if "sha256" not in vars(tensor) and _length(tensor) >= _LARGE}
+    queue = sorted(waiting.values(), key=_length)
+
+    def work() -> None:
+        while True:
+            try:
+                tensor = queue.pop()
+            except IndexError:
+                return
+            # Not through the property, which lets one thread at a time in before Python 3.12.
+            vars(tensor)["sha256"] = _digest(tensor)
+
+    others = [threading.Thread(target=work) for _ in range(min(_cores(), len(queue)) - 1)]
+    for thread in others:
+        thread.start()
+    work()
+    for thread in others:
+        thread.join()
+
+
+_LARGE = 2**16
+
+
+def _length(stored: Stored) -> int:
+    return sum(content.nbytes for _, content in stored.parts())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _storable(array: Array) -> Array:
@@ -181,6 +233,12 @@ def _read_only(array: NDArray[ScalarT]) -> NDArray[ScalarT]:
     view = np.asarray(array, order="C").view()
     view.flags.writeable = False
     return view
+
+
+def _infinities(array: Array) -> int:
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return 0
+    return int(np.count_nonzero(~np.isfinite(array)))
 
 
 def _digest(stored: Stored) -> str:

@@ -141,7 +141,10 @@ class Ticket(WithFractions):
     @cached_property
     def mask(self) -> Mask:
         """The kept weights of every prunable tensor."""
-        return Mask({name: s.mask() for name, s in self.stored.items() if isinstance(s, Bitmask)})
+        masks = {name: stored.mask() for name, stored in self.stored.items() if isinstance(stored, Bitmask)}
+        for array in masks.values():
+            array.flags.writeable = False  # so that they need not be copied to be safe
+        return Mask(masks)
 
     @property
     def tensors(self) -> Mapping[str, Array]:
@@ -158,11 +161,19 @@ class Ticket(WithFractions):
         """Number of prunable weights."""
         return sum(s.size for s in self.stored.values() if isinstance(s, Bitmask))
 
-    @cached_property
+    @property
     def document(self) -> Mapping[str, Any]:
         """The metadata document, as plain JSON values."""
-        document = describe(self.arch, self.stored, self.weights, self.provenance, self.results)
-        return MappingProxyType(document)
+        return MappingProxyType(self._described[0])
+
+    @property
+    def document_text(self) -> str:
+        """The metadata document in its canonical form (RFC 8785), as a file holds it."""
+        return self._described[1]
+
+    @cached_property
+    def _described(self) -> tuple[dict[str, Any], str]:
+        return describe(self.arch, self.stored, self.weights, self.provenance, self.results)
 
     @property
     def id(self) -> str:

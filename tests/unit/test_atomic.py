@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -9,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from ticketkit import atomic
-from ticketkit.atomic import replacing, write_text
+from ticketkit.atomic import flushing, replacing, write_text
 
 
 class Crash(BaseException):
@@ -27,6 +29,12 @@ def crash(error: type[BaseException]) -> NoReturn:
 def write_then(path: Path, meanwhile: Callable[[], object], *, overwrite: bool = False) -> None:
     with replacing(path, overwrite=overwrite) as temporary:
         temporary.write_text("mine")
+        meanwhile()
+
+
+def write_flushing(path: Path, meanwhile: Callable[[], object]) -> None:
+    with path.open("wb") as file, flushing(file) as write:
+        write(b"x" * 10)
         meanwhile()
 
 
@@ -156,3 +164,45 @@ def test_two_writers_have_two_temporary_files(tmp_path: Path) -> None:
         two.write_text("two")
     assert path.read_text() == "one", "the last to finish has the name"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_what_is_written_while_it_is_flushed_is_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "FLUSH_BYTES", 10)
+    flushed = []
+    flush = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (flushed.append(descriptor), flush(descriptor)))
+    parts = [bytes([number]) * number for number in range(100)]
+    before = threading.active_count()
+    with (tmp_path / "a").open("wb") as file, flushing(file) as write:
+        for part in parts:
+            write(memoryview(part))
+        while not flushed:
+            time.sleep(0.001)
+    assert (tmp_path / "a").read_bytes() == b"".join(parts)
+    assert threading.active_count() == before
+
+
+def test_a_small_file_is_left_to_the_last_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: refuse(errno.EIO))
+    with (tmp_path / "a").open("wb") as file, flushing(file) as write:
+        write(b"x" * 100)
+    assert (tmp_path / "a").read_bytes() == b"x" * 100
+
+
+def test_an_error_of_a_flush_beside_the_writing_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "FLUSH_BYTES", 10)
+    tried = threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda _: (tried.set(), refuse(errno.EIO)))
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_flushing(tmp_path / "a", tried.wait)
+
+
+@pytest.mark.parametrize("error", [Crash, KeyboardInterrupt, ValueError])
+def test_a_crash_while_writing_ends_the_flushing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    monkeypatch.setattr(atomic, "FLUSH_BYTES", 10)
+    before = threading.active_count()
+    with pytest.raises(error):
+        write_flushing(tmp_path / "a", lambda: crash(error))
+    assert threading.active_count() == before

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import rfc8785
 
 from ticketkit.document import canonical, content_id, parse_document, storage_key
 from ticketkit.errors import BundleError, BundleVersionError
@@ -215,3 +216,41 @@ def test_weights_must_say_their_step() -> None:
 def test_storage_keys_have_four_digits_or_more() -> None:
     assert storage_key(7, "weight") == "layers.0007.weight"
     assert storage_key(12_345, "bias") == "layers.12345.bias"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        -1,
+        999_999_999_999_999,
+        2**53 - 1,
+        1.0,
+        1e-7,
+        1e16,
+        1e21,
+        0.1,
+        -0.0,
+        5e-324,
+        "",
+        ",1.5",
+        "\x7f",
+        '\x01\n\t"\\/',
+        "é\u2028😀",
+        True,
+        None,
+        [],
+        {},
+        {"b": 1, "a": [{"d": 2, "c": -3}], "B": "x"},
+        {"\ue000": 1, "😀": 2},
+    ],
+)
+def test_layers_are_in_the_canonical_form_of_rfc_8785(value: Any) -> None:
+    layers = [{"index": 0, "shape": [3, 3], "sha256": "0" * 64, "odd": value}]
+    assert canonical({"layers": layers}) == b'{"layers":' + rfc8785.dumps(layers) + b"}"
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), float("nan"), float("inf"), "\ud800"])
+def test_layers_that_have_no_canonical_form_are_refused(value: Any) -> None:
+    with pytest.raises((BundleError, UnicodeEncodeError)):
+        canonical({"layers": [{"odd": value}]})

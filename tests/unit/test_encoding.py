@@ -5,7 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from ticketkit.encoding import DTYPES, Bitmask, Dense, mask_bytes
+from ticketkit import encoding
+from ticketkit.encoding import DTYPES, Bitmask, Dense, hash_together, mask_bytes
 from ticketkit.errors import MaskError
 
 
@@ -107,3 +108,45 @@ def test_encoding_does_not_follow_the_array_it_was_made_from() -> None:
 
 def test_mask_bytes_rounds_up() -> None:
     assert [mask_bytes(size) for size in (0, 1, 8, 9, 16)] == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("density", [0, 0.01, 0.2, 0.9, 1])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_decoding_a_large_tensor(density: float, dtype: str) -> None:
+    random = np.random.default_rng(0)
+    tensor = random.standard_normal((33, 7, 5, 3)).astype(dtype)
+    kept = random.random(tensor.shape) < density
+    found = Bitmask.encode(tensor, kept).decode()
+    assert found.tobytes() == np.where(kept, tensor, np.zeros((), dtype)).tobytes()
+    assert (found.shape, found.dtype) == (tensor.shape, tensor.dtype)
+
+
+def test_hashing_together_gives_the_hashes_of_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = [np.full(size, size, dtype=np.float32) for size in (0, 1, 2**14, 2**16, 2**17, 5)]
+    alone = [Dense(array).sha256 for array in arrays]
+    for cores in (1, 2, 16):
+        monkeypatch.setattr(encoding, "_cores", lambda cores=cores: cores)
+        together = [Dense(array) for array in arrays]
+        hash_together([*together, together[3]])
+        assert [stored.sha256 for stored in together] == alone
+        hash_together(together)
+        assert [stored.sha256 for stored in together] == alone
+    hash_together([])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_counted(value: float) -> None:
+    array = np.array([1, value, 0, value], np.float32)
+    assert Dense(array).infinities == Bitmask.encode(array, np.ones(4, np.bool_)).infinities == 2
+    assert Bitmask.encode(array, np.array([True, False, True, True])).infinities == 1
+    assert Dense(np.array([1, 2])).infinities == Dense(np.zeros(3, np.float16)).infinities == 0
+
+
+def test_a_mask_that_does_not_fit_is_found_every_time() -> None:
+    sound = Bitmask.encode(np.ones(9, np.float32), np.ones(9, np.bool_))
+    sound.check("a")
+    sound.check("b")
+    broken = Bitmask(shape=(9,), bits=np.array([255, 1], np.uint8), values=np.ones(8, np.float32))
+    for name in ("a", "b"):
+        with pytest.raises(MaskError, match=f"kept count of {name} must equal its mask's 9 set bits"):
+            broken.check(name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from ticketkit.document import canonical
 from ticketkit.encoding import Bitmask, Dense
 from ticketkit.errors import MaskError
 from ticketkit.mask import Mask
@@ -135,3 +136,15 @@ def test_half_and_double_precision_are_kept(make_ticket: MakeTicket) -> None:
         ticket = make_ticket(dtype=dtype)
         assert ticket.stored["conv.weight"].dtype == name
         assert ticket.tensors["bn.running_var"].dtype == dtype
+
+
+def test_the_documents_text_is_its_canonical_form(make_ticket: MakeTicket) -> None:
+    ticket = make_ticket()
+    assert ticket.document_text == canonical(ticket.document).decode()
+    assert ticket.document["id"] == ticket.id
+
+
+def test_a_mask_cannot_be_written_to(make_ticket: MakeTicket) -> None:
+    ticket = make_ticket()
+    with pytest.raises(ValueError, match="read-only"):
+        ticket.mask["conv.weight"][0] = False

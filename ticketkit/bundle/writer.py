@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ticketkit.atomic import replacing
+from ticketkit.atomic import flushing, replacing
 from ticketkit.bundle.header import METADATA_KEY
-from ticketkit.document import canonical, storage_key
-from ticketkit.encoding import DTYPES, Array, Bitmask
+from ticketkit.document import storage_key
+from ticketkit.encoding import DTYPES, Array
 from ticketkit.errors import BundleError
 from ticketkit.ticket import Ticket
 
@@ -36,18 +36,25 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str], *, overwrite: bool
     """
     path = Path(path)
     tensors = _stored_tensors(ticket)
-    header = _header(tensors, canonical(ticket.document).decode())
+    header = _header(tensors, ticket.document_text)
     try:
-        with replacing(path, overwrite=overwrite) as temporary, temporary.open("xb") as file:
-            file.write(header)
+        with (
+            replacing(path, overwrite=overwrite) as temporary,
+            temporary.open("xb", buffering=_BUFFER) as file,
+            flushing(file) as write,
+        ):
+            write(header)
             for content in tensors.values():
-                file.write(content.reshape(-1).view(np.uint8).data)
+                write(content.reshape(-1).view(np.uint8).data)
     except FileExistsError:
         raise BundleError(f"a ticket must not be overwritten unasked (a file is there already): {path}") from None
     except OSError as error:
         raise BundleError(f"a ticket must be written to a writable place ({error.strerror or error}): {path}") from None
     return ticket.id
 
+
+_BUFFER = 2**20
+"""Bytes that are gathered before they are written: most tensors of a network are small."""
 
 _STORED_AS = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(np.uint8): "U8"}
 _ORDER = ("I64", "F64", "F32", "F16", "U8")
@@ -76,12 +83,12 @@ def _header(tensors: Mapping[str, Array], document: str) -> bytes:
 
 def _stored_tensors(ticket: Ticket) -> dict[str, Array]:
     """What the file stores by key: widest element type first, so that each lies aligned; then by name."""
-    tensors: dict[str, Array] = {}
+    groups: dict[str, dict[str, Array]] = {dtype: {} for dtype in _ORDER}
     for name, layer, tensor in ticket.arch.state():
         stored = ticket.stored[name]
-        floats = stored.values if isinstance(stored, Bitmask) else stored.data
-        if floats.dtype.kind == "f" and not np.isfinite(floats).all():
+        if stored.infinities:
             raise BundleError(f"weights of a ticket must be finite (those of {name} are not)")
+        key = storage_key(layer.index, tensor.name)
         for suffix, content in stored.parts():
-            tensors[storage_key(layer.index, tensor.name) + suffix] = content
-    return dict(sorted(tensors.items(), key=lambda item: (_ORDER.index(_STORED_AS[item[1].dtype]), item[0])))
+            groups[_STORED_AS[content.dtype]][key + suffix] = content
+    return {key: group[key] for group in groups.values() for key in sorted(group)}

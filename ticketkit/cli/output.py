@@ -92,6 +92,14 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: C
     return [click.style(line(columns), bold=True), *(line(row) for row in rows)]
 
 
+def shortened(text: str, width: int) -> str:
+    """A text of at most ``width`` columns, its middle left out where it is too long."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[-tail:]}"
+
+
 def bar(fraction: float, width: int) -> str:
     """A bar of at most ``width`` columns; ``fraction`` is in [0, 1], and what is not zero shows."""
     eighths = math.ceil(fraction * width * 8)

@@ -176,19 +176,20 @@ def _move(
 
 
 def _check_stages(source: ArchSpec, target: ArchSpec, stages: tuple[tuple[int, ...], ...]) -> None:
+    source_units, target_units, entries = source.stages, target.stages, target.entries
     for stage, sources in enumerate(stages):
-        if len(sources) != target.stages[stage]:
+        if len(sources) != target_units[stage]:
             raise StretchError(
-                f"stage {stage}: a mapping must cover the {target.stages[stage]} units of {target.name} "
+                f"stage {stage}: a mapping must cover the {target_units[stage]} units of {target.name} "
                 f"(got {len(sources)})"
             )
         for unit, origin in enumerate(sources):
-            if origin >= source.stages[stage]:
+            if origin >= source_units[stage]:
                 raise StretchError(
-                    f"stage {stage}: unit {unit} must come from one of the {source.stages[stage]} units of "
+                    f"stage {stage}: unit {unit} must come from one of the {source_units[stage]} units of "
                     f"{source.name} (got {origin})"
                 )
-            if target.entries[stage] and (unit == 0) != (origin == 0):
+            if entries[stage] and (unit == 0) != (origin == 0):
                 raise StretchError(
                     f"stage {stage}: the first unit never moves, so 0 must map to 0 alone (got {origin}:{unit})"
                 )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from ticketkit import atomic
 from ticketkit.bundle import load_ticket, read_header, save_ticket
 from ticketkit.document import canonical
 from ticketkit.errors import BundleError
@@ -105,6 +106,15 @@ def test_weights_that_are_not_finite_are_not_written(
     assert os.listdir(tmp_path) == []
 
 
+def test_flushing_while_writing_changes_no_byte(
+    make_ticket: MakeTicket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_ticket(make_ticket("resnet8"), tmp_path / "a.st")
+    monkeypatch.setattr(atomic, "FLUSH_BYTES", 1000)
+    save_ticket(make_ticket("resnet8"), tmp_path / "b.st")
+    assert (tmp_path / "a.st").read_bytes() == (tmp_path / "b.st").read_bytes()
+
+
 def test_a_pruned_weight_may_be_anything(make_ticket: MakeTicket, tmp_path: Path) -> None:
     ticket = make_ticket()
     tensors = {
@@ -130,7 +140,7 @@ def test_a_disk_that_fails_leaves_nothing(
         monkeypatch.setattr(Path, "open", refuse)
     elif step == "write":
         full = type("Full", (io.FileIO,), {"write": refuse})
-        monkeypatch.setattr(Path, "open", lambda path, mode: full(str(path), mode))
+        monkeypatch.setattr(Path, "open", lambda path, mode, **_: full(str(path), mode))
     elif step == "fsync":
         monkeypatch.setattr(os, "fsync", refuse)
     else:

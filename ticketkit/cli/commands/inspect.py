@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ticketkit.cli.output import MAX_WIDTH, bar, counted, echo, echo_json, fields, percent, printable, text_table
+from ticketkit.cli.output import (
+    MAX_WIDTH,
+    bar,
+    counted,
+    echo,
+    echo_json,
+    fields,
+    percent,
+    printable,
+    shortened,
+    text_table,
+)
+from ticketkit.cli.overlap import overlap_summary, overlap_table
 
 if TYPE_CHECKING:
     from ticketkit.provenance import Provenance, Results, Transformation
-    from ticketkit.report.overlap import Overlap
     from ticketkit.report.sparsity import LayerSparsity, Sizes, SparsityReport
 
 _BAR_WIDTHS = range(4, 13)
@@ -44,9 +55,9 @@ def command(ticket: Path, *, as_json: bool, no_verify: bool, other: Path | None)
     from ticketkit.report.sparsity import SparsityReport
 
     header = read_header(ticket)
-    loaded = load_tensors(header, verify=not no_verify)
+    loaded = load_tensors(header, verify=not no_verify, mapped=True)
     report = SparsityReport.of(loaded, header, hashes_checked=not no_verify)
-    overlap = None if other is None else compare(loaded, load_ticket(other, verify=not no_verify))
+    overlap = None if other is None else compare(loaded, load_ticket(other, verify=not no_verify, mapped=True))
     path = click.format_filename(ticket)
     if as_json:
         comparison = None
@@ -59,7 +70,7 @@ def command(ticket: Path, *, as_json: bool, no_verify: bool, other: Path | None)
     if overlap is None or other is None:
         blocks += [_groups(report), _layers(report), _sizes(report.sizes)]
     else:
-        blocks += [_shared(overlap, click.format_filename(other)), _overlaps(overlap)]
+        blocks += [overlap_summary(overlap, click.format_filename(other)), overlap_table(overlap)]
     echo("\n\n".join("\n".join(block) for block in blocks))
 
 
@@ -156,7 +167,7 @@ def _layers(report: SparsityReport) -> list[str]:
     longest = max(len(layer.name) for layer in report.layers)
     shown = max(longest - max(width - room, 0), _SHORTEST_NAME)
     rows = [
-        (index, _shortened(name, shown), *rest, f"{density} {bar(layer.density / (densest or 1), width)}")
+        (index, shortened(name, shown), *rest, f"{density} {bar(layer.density / (densest or 1), width)}")
         for layer, (index, name, *rest, density) in zip(report.layers, cells, strict=True)
     ]
     return [
@@ -177,13 +188,6 @@ def _layer_cells(layer: LayerSparsity) -> tuple[str, ...]:
     )
 
 
-def _shortened(name: str, width: int) -> str:
-    if len(name) <= width:
-        return name
-    tail = (width - 1) // 2
-    return f"{name[: width - 1 - tail]}…{name[-tail:]}"
-
-
 def _sizes(sizes: Sizes) -> list[str]:
     rows = [
         ("every tensor dense, float32", sizes.all_dense),
@@ -197,33 +201,3 @@ def _sizes(sizes: Sizes) -> list[str]:
     ]
     cells = [(label, f"{size:,}", f"{100 * size / sizes.all_dense:.1f} %") for label, size in rows]
     return text_table(("bytes", "", "of dense"), cells, left=("bytes",))
-
-
-def _shared(overlap: Overlap, path: str) -> list[str]:
-    return fields(
-        [
-            ("other", path),
-            ("id", overlap.other_id),
-            ("overlap", f"{percent(overlap.iou)} intersection over union ({percent(overlap.iou_by_chance)} by chance)"),
-            ("", f"{overlap.kept:,} kept here, {overlap.other_kept:,} there, {overlap.both:,} in both"),
-            ("", f"{overlap.equal:,} of these {overlap.both:,} have equal values, bit for bit"),
-        ]
-    )
-
-
-def _overlaps(overlap: Overlap) -> list[str]:
-    columns = ("#", "layer", "kept", "other", "both", "equal", "chance", "overlap")
-    rows = [
-        (
-            str(layer.index),
-            _shortened(layer.name, 21),
-            f"{layer.kept:,}",
-            f"{layer.other_kept:,}",
-            f"{layer.both:,}",
-            f"{layer.equal:,}",
-            percent(layer.iou_by_chance),
-            percent(layer.iou),
-        )
-        for layer in overlap.layers
-    ]
-    return text_table(columns, rows, left=("layer",))

@@ -182,7 +182,8 @@ def _run(
         )
     if order is not None:
         _check_order(order, header.arch, target, drop)
-    source = load_tensors(header)
+    # A file that is mapped cannot be replaced on Windows, so one that is to replace itself is read into memory.
+    source = load_tensors(header, mapped=not (path.exists() and path.samefile(ticket)))
     result = stretch_ticket(
         source,
         target,

@@ -1,0 +1,224 @@
+"""The container of a bundle: a safetensors file, its header checked as strictly as the format is written.
+
+Everything that reads a file goes through :func:`opened`, so what was checked and what is read are one open file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ticketkit.bundle.limits import Limits
+from ticketkit.errors import BundleError, MaskError
+
+Data = NDArray[np.uint8]
+
+_LENGTH_BYTES = 8
+_METADATA = "__metadata__"
+_MOST_DIMENSIONS = 8
+_LARGEST = 2**63 - 1
+_WIDTHS = (
+    dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1)
+    | dict.fromkeys(("U16", "I16", "F16", "BF16"), 2)
+    | dict.fromkeys(("U32", "I32", "F32"), 4)
+    | dict.fromkeys(("U64", "I64", "F64"), 8)
+)
+"""Bytes an element of each of safetensors' types takes."""
+
+
+class Extent(NamedTuple):
+    """Where the container holds a tensor, in bytes from the start of the data, and as what."""
+
+    dtype: str
+    shape: list[int]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """An open safetensors file whose header is sound.
+
+    Attributes:
+        metadata: What its header says beside the tensors.
+        extents: Its tensors by key; they cover the data without gap or overlap.
+        header_bytes: Length of everything before the tensors.
+        file_bytes: Length of the file.
+        file: The file itself.
+    """
+
+    metadata: Mapping[str, str]
+    extents: Mapping[str, Extent]
+    header_bytes: int
+    file_bytes: int
+    file: BinaryIO
+
+    def data(self, *, mapped: bool) -> Data:
+        """Everything behind the header; read-only.
+
+        Args:
+            mapped: Whether to map the file instead of reading it. A file that cannot be mapped is read.
+        """
+        if mapped:
+            try:
+                mapping = mmap.mmap(self.file.fileno(), self.file_bytes, access=mmap.ACCESS_READ)
+            except ValueError:
+                raise self._cut_short() from None
+            except OSError:  # some file systems do not map files
+                pass
+            else:
+                return np.frombuffer(mapping, dtype=np.uint8)[self.header_bytes :]
+        content = np.empty(self.file_bytes - self.header_bytes, dtype=np.uint8)
+        self.file.seek(self.header_bytes)
+        if self.file.readinto(content.data) != content.size:  # type: ignore[attr-defined]  # a buffered file has it
+            raise self._cut_short()
+        content.flags.writeable = False
+        return content
+
+    def _cut_short(self) -> BundleError:
+        return BundleError(
+            f"a file must stay as it is while it is read (it had {self.file_bytes:,} bytes and has less)"
+        )
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn every error about a file's content or access into one line that ends with the file's name."""
+    try:
+        yield
+    except BundleError as error:
+        raise type(error)(f"{error}: {path}") from None
+    except MaskError as error:
+        raise BundleError(f"{error}: {path}") from None
+    except OSError as error:
+        raise BundleError(f"a ticket must be a readable file ({error.strerror or error}): {path}") from None
+
+
+@contextmanager
+def opened(path: Path, limits: Limits) -> Iterator[Container]:
+    """Open a safetensors file whose size and header are within limits, and check its header; no tensor is read.
+
+    Raises:
+        BundleError: If it is not such a file.
+        OSError: If it cannot be read.
+    """
+    _check_regular(path.stat())  # before it is opened, since opening a pipe waits for its other end
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        _check_regular(status)
+        if status.st_size > limits.file_bytes:
+            raise BundleError(f"a file must be of at most {limits.file_bytes:,} bytes (got {status.st_size:,})")
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        data_bytes = status.st_size - _LENGTH_BYTES - length
+        if data_bytes < 0:
+            raise BundleError(
+                f"a safetensors header must fit its file of {status.st_size:,} bytes (it claims {length:,}); "
+                "the file is cut short or is not safetensors"
+            )
+        if length > limits.header_bytes:
+            raise BundleError(f"a header must be of at most {limits.header_bytes:,} bytes (got {length:,})")
+        entries = _parse(file.read(length))
+        _check_length(entries, data_bytes)
+        metadata = _metadata(entries.pop(_METADATA, {}))
+        extents = {key: _extent(key, entry) for key, entry in entries.items()}
+        _check_cover(extents, data_bytes)
+        yield Container(
+            metadata=metadata,
+            extents=extents,
+            header_bytes=_LENGTH_BYTES + length,
+            file_bytes=status.st_size,
+            file=file,
+        )
+
+
+def _check_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise BundleError("a ticket must be a regular file (got another kind)")
+
+
+def _parse(header: bytes) -> dict[str, Any]:
+    text = header.rstrip(b" ")
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        raise BundleError("a safetensors header must be a JSON object and spaces after it (got something else)")
+    try:
+        entries: dict[str, Any] = json.loads(text.decode("utf-8"), object_pairs_hook=_refuse_repeated)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"a safetensors header must be JSON ({error})") from None
+    return entries
+
+
+def _refuse_repeated(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BundleError(f"a safetensors header must have every key once (got {again[:80]!r} again)")
+    return content
+
+
+def _check_length(entries: Mapping[str, Any], data_bytes: int) -> None:
+    """Refuse a file that was cut short before anything else in its header is judged: that is the usual damage."""
+    claimed = 0
+    for entry in entries.values():
+        match entry:
+            case {"data_offsets": [_, int(end)]}:
+                claimed = max(claimed, end)
+    if claimed != data_bytes:
+        raise BundleError(
+            f"a file must hold the {claimed:,} bytes of tensors that its header names (it holds {data_bytes:,}); "
+            "it is cut short, or something was added to it"
+        )
+
+
+def _metadata(found: Any) -> dict[str, str]:
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise _unsound("its metadata must be texts by name")
+    return found
+
+
+def _extent(key: str, entry: Any) -> Extent:
+    match entry:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [start, end]}:
+            if dtype not in _WIDTHS:
+                raise _unsound(f"the type of {key[:80]!r} must be one of safetensors' own")
+            if len(shape) > _MOST_DIMENSIONS:
+                raise _unsound(f"{key[:80]!r} must have at most {_MOST_DIMENSIONS} dimensions")
+            # Not isinstance: True is an int of Python's.
+            if any(type(number) is not int or not 0 <= number <= _LARGEST for number in (*shape, start, end)):
+                raise _unsound(f"the shape and place of {key[:80]!r} must be whole numbers from 0 to 2^63 - 1")
+            if max(accumulate(shape, mul), default=0) > _LARGEST:  # also before a 0, which would hide it
+                raise _unsound(f"{key[:80]!r} must have at most 2^63 - 1 elements")
+            if end - start != math.prod(shape) * _WIDTHS[dtype]:
+                raise _unsound(f"the bytes of {key[:80]!r} must be as many as its shape and type take")
+            return Extent(dtype, shape, start, end)
+        case _:
+            raise _unsound(f"the entry of {key[:80]!r} must have a type, a shape and a place in the data")
+
+
+def _check_cover(extents: Mapping[str, Extent], data_bytes: int) -> None:
+    at = 0
+    for start, end in sorted((extent.start, extent.end) for extent in extents.values()):
+        if start != at:
+            raise _unsound(f"its tensors must lie one behind the other (one begins at byte {start:,}, not {at:,})")
+        at = end
+    if at != data_bytes:
+        raise _unsound(f"its tensors must cover its {data_bytes:,} bytes of data (they cover {at:,})")
+
+
+def _unsound(problem: str) -> BundleError:
+    return BundleError(f"a ticket must be a sound safetensors file ({problem})")

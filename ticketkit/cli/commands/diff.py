@@ -1,0 +1,87 @@
+"""``ticketkit diff``: where two tickets differ. Plain text, without rich or torch, so that it is quick.
+
+With ``--json`` it prints one document of stable keys:
+
+- ``format``: ``name`` (``ticketkit-diff``) and ``version`` (``1.0``);
+- ``first`` and ``other``: ``path`` and ``id`` of the two;
+- ``equal``: whether they are the same ticket, so of one id;
+- ``fields``: what their documents say differently of network, weights, provenance and results, a list of ``field`` (its
+  place, ``provenance.transformations[0].mapping``), ``first`` and ``other`` (null where one says nothing);
+- ``unmasked``: ``tensors``, the number of tensors that neither masks, and ``different``, the names of those that are
+  not equal, bit for bit; null where the networks differ;
+- ``comparison``: what masks and weights share, as ``formats/inspect-v1.md``, section 7, describes it; null where the
+  networks differ.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ticketkit.cli.output import MAX_WIDTH, counted, echo, echo_json, fields, printable, shortened, text_table
+from ticketkit.cli.overlap import overlap_summary, overlap_table
+
+if TYPE_CHECKING:
+    from ticketkit.report.difference import Difference, FieldDifference
+
+_VALUE_WIDTH = 21
+
+
+@click.command("diff", short_help="Show where two tickets differ.")
+@click.argument("first", metavar="TICKET", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the tensors with their hashes.")
+def command(first: Path, other: Path, *, as_json: bool, no_verify: bool) -> None:
+    """Show where two tickets differ: in network and provenance, and, if they are of one network, layer by layer.
+
+    Exits with 0 whether or not they differ.
+
+    \b
+    ticketkit diff resnet20-seed0.st resnet20-seed1.st
+    """  # noqa: D301 - click wants the backspace itself
+    from ticketkit.bundle import load_ticket
+    from ticketkit.report.difference import FORMAT, Difference
+
+    left, right = (load_ticket(path, verify=not no_verify, mapped=True) for path in (first, other))
+    found = Difference.of(left, right)
+    name, other_name = click.format_filename(first), click.format_filename(other)
+    if as_json:
+        comparison = None if found.overlap is None else {"path": other_name} | found.overlap.to_json()
+        content = {
+            "format": dict(FORMAT),
+            "first": {"path": name, "id": found.id},
+            "other": {"path": other_name, "id": found.other_id},
+        }
+        echo_json(content | found.to_json() | {"comparison": comparison})
+        return
+    networks = left.arch.name if left.arch == right.arch else f"{left.arch.name} and {right.arch.name}"
+    blocks = [fields([("first", name), ("id", found.id), ("network", networks)]), *_blocks(found, other_name)]
+    echo("\n\n".join("\n".join(block) for block in blocks))
+
+
+def _blocks(found: Difference, other: str) -> list[list[str]]:
+    differing = _fields(found.fields) if found.fields else ["their documents say the same of network and provenance"]
+    if found.overlap is None or found.unmasked is None:
+        pairs = [("other", other), ("id", found.other_id), ("overlap", "none: they are of different networks")]
+        return [fields(pairs), differing]
+    equal = found.unmasked - len(found.unmasked_different)
+    unmasked = [f"{equal:,} of {counted(found.unmasked, 'tensor')} without a mask are equal, bit for bit"]
+    return [overlap_summary(found.overlap, other), differing, overlap_table(found.overlap), unmasked]
+
+
+def _fields(differences: tuple[FieldDifference, ...]) -> list[str]:
+    room = MAX_WIDTH - 2 * (_VALUE_WIDTH + 2)
+    rows = [
+        (shortened(printable(found.field), room), _shown(found.first), _shown(found.other)) for found in differences
+    ]
+    columns = ("differs", "first", "other")
+    return text_table(columns, rows, left=columns)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    return shortened(printable(text), _VALUE_WIDTH)
