@@ -6,6 +6,7 @@ smallest over all prunable tensors together. 3. Rewind the survivors to step r, 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from ticketkit.run_folder import RunFolder
 from ticketkit.selection import drop_lowest
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute, train
+from ticketkit.train.distributed import ALONE, Group, check_shares
 from ticketkit.train.flops import training_flops
 
 DEFAULT_LEVELS = 14
@@ -60,12 +62,13 @@ class LevelReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """The end of one level's training, just made or found in the run folder."""
+    """The end of one level's training, just made or found in the run folder; level 0's has the rewind weights too."""
 
     tensors: Tensors
     accuracy: float
     seconds: float
     resumed: bool
+    rewound: Tensors | None = None
 
 
 def levels_for(sparsity: float, rate: float) -> int:
@@ -101,6 +104,7 @@ def find_ticket(
     checkpoint_seconds: float = 60.0,
     on_level: Callable[[LevelReport], None] | None = None,
     on_epoch: Callable[[int, Progress], None] | None = None,
+    group: Group = ALONE,
 ) -> Ticket:
     """Find a winning ticket by iterative magnitude pruning with rewinding.
 
@@ -120,11 +124,13 @@ def find_ticket(
         rewinding: What goes back to the rewind step after pruning: ``weights`` and the learning rate, or the learning
             ``rate`` alone, the weights going on from where they are (Renda et al., "Comparing Rewinding and Fine-tuning
             in Neural Network Pruning", 2020).
-        run_dir: A folder that keeps what a killed run needs to go on; None keeps nothing.
+        run_dir: A folder that keeps what a killed run needs to go on; None keeps nothing. Only rank 0 uses it.
         resume: Whether to go on with the run that ``run_dir`` holds.
         checkpoint_seconds: Least time between two checkpoints inside a level.
         on_level: Called at the end of each level, resumed ones included.
         on_epoch: Called after each epoch with the level and the training's progress.
+        group: The ranks that find the ticket together, each calling this function with the same arguments but for
+            ``device``, which is its own, and the callbacks.
 
     Returns:
         The last level's ticket, with the weights of the rewind step (of the end of the level before, if only the
@@ -132,21 +138,23 @@ def find_ticket(
 
     Raises:
         ArchError, DataError, MaskError, RecipeError: If the arguments do not fit each other.
-        RunError: If there is no such device, the run folder cannot be used, or a training breaks.
+        RunError: If there is no such device, the run folder cannot be used, a training breaks, or a rank is lost or
+            has come to something else than the others.
     """
     _check(arch, data, levels, rate, tolerance)
+    check_shares(recipe, group)
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
     batches = Batches(data, recipe, compute.device)
     rewind_step = recipe.rewind_step(batches.steps_per_epoch)
     total_steps = recipe.total_steps(batches.steps_per_epoch)
-    provenance = _provenance(METHODS[rewinding], data, recipe, rate, seed, compute)
+    provenance = _provenance(METHODS[rewinding], data, recipe, rate, seed, _environment(compute, group))
     first = Weights(role="rewind" if rewind_step else "init", step=rewind_step)
     final = Weights(role="final", step=total_steps)
     mask = full_mask(arch, arch.prunable_names(prune_head=prune_head) if prunable is None else prunable)
     flops = Flops(sparse=0.0, dense=0.0)
-    folder = None
-    if run_dir is not None:
-        folder = RunFolder(Path(run_dir), _describe_run(arch, provenance, mask), resume=resume)
+    run = _describe_run(arch, provenance, mask)
+    group.check_alike("network, data, recipe and environment", json.dumps([run, levels], sort_keys=True).encode())
+    folder = RunFolder(Path(run_dir), run, resume=resume) if run_dir is not None and group.leads else None
 
     start: Tensors = initialise(arch, seed)
     rewound = start
@@ -154,15 +162,12 @@ def find_ticket(
     results: list[LevelResult] = []
     for level in range(levels + 1):
         if outcome is not None:
-            mask = drop_lowest(magnitudes(outcome.tensors, mask), mask, rate)
+            mask = group.of_first(partial(drop_lowest, magnitudes(outcome.tensors, mask), mask, rate))
+            group.check_alike("mask", mask)
             start = rewound if rewinding == "weights" else mask.applied_to(outcome.tensors)
         name = f"level-{level:02d}"
-        known = folder.load(name) if folder is not None else None
-        if known is not None and folder is not None:
-            outcome = _resumed(known, mask, folder, name)
-            if level == 0:
-                rewound = _kept_rewind(folder)
-        else:
+        outcome = group.of_first(partial(_resumed, folder, name, mask))
+        if outcome is None:
             trained = train(
                 arch,
                 start,
@@ -174,12 +179,17 @@ def find_ticket(
                 capture_step=None if level else rewind_step,
                 checkpoint=folder.checkpoint(name, checkpoint_seconds) if folder is not None else None,
                 on_epoch=partial(on_epoch, level) if on_epoch is not None else None,
+                group=group,
             )
             outcome = _Outcome(
-                tensors=trained.tensors, accuracy=trained.accuracy, seconds=trained.seconds, resumed=False
+                tensors=trained.tensors,
+                accuracy=trained.accuracy,
+                seconds=trained.seconds,
+                resumed=False,
+                rewound=trained.captured,
             )
-            if level == 0 and trained.captured is not None:
-                rewound = trained.captured
+        if outcome.rewound is not None:
+            rewound = outcome.rewound
         results.append(LevelResult(level=level, kept=mask.kept, total=mask.total, accuracy=outcome.accuracy))
         steps = total_steps - (rewind_step if level else 0)
         flops += training_flops(arch, data.shape, mask, steps * recipe.batch)
@@ -223,7 +233,14 @@ def full_mask(arch: ArchSpec, prunable: Collection[str]) -> Mask:
     return Mask({name: np.ones(shape, dtype=np.bool_) for name, shape in shapes.items() if name in prunable})
 
 
-def _provenance(method: str, data: ImageData, recipe: Recipe, rate: float, seed: int, compute: Compute) -> Provenance:
+def _environment(compute: Compute, group: Group) -> dict[str, Any]:
+    described = compute.describe()
+    return described if group.size == 1 else {**described, "ranks": group.size}
+
+
+def _provenance(
+    method: str, data: ImageData, recipe: Recipe, rate: float, seed: int, environment: dict[str, Any]
+) -> Provenance:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return Provenance(
         method=method,
@@ -233,7 +250,7 @@ def _provenance(method: str, data: ImageData, recipe: Recipe, rate: float, seed:
             name=data.name, fingerprint=data.fingerprint, train=len(data.train_labels), test=len(data.test_labels)
         ),
         recipe=recipe.to_dict(),
-        environment=compute.describe(),
+        environment=environment,
         created=datetime.fromtimestamp(int(epoch), UTC).isoformat() if epoch else None,
     )
 
@@ -283,7 +300,10 @@ def _keep_level(folder: RunFolder, name: str, ticket: Ticket, outcome: _Outcome,
     folder.checkpoint(name, 0).remove()
 
 
-def _resumed(known: Ticket, mask: Mask, folder: RunFolder, name: str) -> _Outcome:
+def _resumed(folder: RunFolder | None, name: str, mask: Mask) -> _Outcome | None:
+    """The end of a level that the run folder holds, if there is a folder and it does."""
+    if folder is None or (known := folder.load(name)) is None:
+        return None
     if known.mask != mask or known.results is None:
         raise RunError(
             "a resumed level must have the mask that follows from the level before "
@@ -294,6 +314,7 @@ def _resumed(known: Ticket, mask: Mask, folder: RunFolder, name: str) -> _Outcom
         accuracy=known.results.levels[-1].accuracy,
         seconds=float(folder.load_notes(name).get("seconds", 0.0)),
         resumed=True,
+        rewound=None if known.provenance.level else _kept_rewind(folder),
     )
 
 

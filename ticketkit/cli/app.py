@@ -12,6 +12,7 @@ import click
 
 from ticketkit._version import __version__
 from ticketkit.cli import commands
+from ticketkit.cli.ranks import refuse_ranks
 from ticketkit.errors import TicketkitError
 
 EXIT_ERROR = 1
@@ -42,7 +43,8 @@ def _modules() -> dict[str, str]:
 @click.group(cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "--version", prog_name="ticketkit", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def application(debug: bool) -> None:
+@click.pass_context
+def application(ctx: click.Context, debug: bool) -> None:
     """Find a winning ticket once, keep it as one file, stretch it to other depths, verify the result.
 
     \b
@@ -53,6 +55,7 @@ def application(debug: bool) -> None:
     ticketkit sweep examples/studies/figure-6.toml  a whole study, cell by cell
     ticketkit report runs/figure-6 -o report.html   what came of it
     """  # noqa: D301 - click wants the backspace itself
+    refuse_ranks(ctx.invoked_subcommand or "")
 
 
 def main() -> None:

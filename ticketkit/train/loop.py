@@ -18,6 +18,7 @@ from ticketkit.models.build import Tensors
 from ticketkit.train.batches import Batches
 from ticketkit.train.checkpoint import Checkpoint, TrainingState
 from ticketkit.train.compute import Compute
+from ticketkit.train.distributed import ALONE, Group, part_of
 from ticketkit.train.evaluate import evaluate
 from ticketkit.train.rewiring import Rewiring, rewire
 from ticketkit.train.schedule import learning_rate
@@ -41,6 +42,36 @@ class Progress:
     loss: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """Where the time of trainings went, in seconds.
+
+    Attributes:
+        steps: Making steps, waiting for images included.
+        waiting: Of that, waiting for the images of a step; 0 where they are in memory.
+        evaluation: Classifying the test images.
+        rest: Building the network, moving tensors, checkpoints.
+    """
+
+    steps: float = 0.0
+    waiting: float = 0.0
+    evaluation: float = 0.0
+    rest: float = 0.0
+
+    @property
+    def whole(self) -> float:
+        """All of it."""
+        return self.steps + self.evaluation + self.rest
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            steps=self.steps + other.steps,
+            waiting=self.waiting + other.waiting,
+            evaluation=self.evaluation + other.evaluation,
+            rest=self.rest + other.rest,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
     """What a training gave.
@@ -53,6 +84,7 @@ class Trained:
         images_per_second: Training images a second, evaluation aside.
         top5: Fraction of the test images whose class is among the five likeliest; None for less than 20 classes.
         captured: The tensors at the step that was asked for, if any.
+        spent: Where the time went.
     """
 
     tensors: dict[str, Array]
@@ -62,6 +94,7 @@ class Trained:
     images_per_second: float
     top5: float | None = None
     captured: Tensors | None = None
+    spent: Spent = Spent()
 
 
 def train(
@@ -78,6 +111,7 @@ def train(
     rewiring: Rewiring | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Progress], None] | None = None,
+    group: Group = ALONE,
 ) -> Trained:
     """Train a network to the end of its recipe, or to a step of it.
 
@@ -85,7 +119,7 @@ def train(
         arch: The network.
         tensors: Every tensor of its ``state_dict`` to start from; pruned weights are set to zero first.
         mask: The kept weights; None trains the dense network.
-        batches: The data and the recipe.
+        batches: The data and the recipe, whole, however many ranks there are.
         seed: Seed of data order and augmentation.
         compute: Where and how to compute.
         first_step: The step of the schedule to start at.
@@ -93,30 +127,35 @@ def train(
         rewiring: How connections are exchanged; None trains the mask as it is.
         capture_step: A step whose tensors are to be returned too, taken before it is made.
         checkpoint: Where the state is kept between epochs, and taken up from if there is one. It holds no mask, so a
-            training that rewires cannot have one.
+            training that rewires cannot have one. Only rank 0's is used.
         on_epoch: Called after each epoch.
+        group: The ranks that train the network together, each calling this function with the same arguments.
 
     Raises:
         RunError: If the network does not start from the given weights bit for bit, the loss is not finite at the end
-            of an epoch, a pruned weight is not zero at the end, or there are both rewiring and a checkpoint.
+            of an epoch, a pruned weight is not zero at the end, there are both rewiring and a checkpoint, or a rank is
+            lost or has other weights than the first.
+        DataError: If the ranks cannot share a batch evenly.
     """
     if rewiring is not None and checkpoint is not None:
         raise RunError("a training must rewire or keep a checkpoint, not both (a checkpoint holds no mask)")
     began = time.perf_counter()
     recipe = batches.recipe
     per_epoch = batches.steps_per_epoch
-    saved = checkpoint.load() if checkpoint is not None else None
+    saved = group.of_first(lambda: checkpoint.load() if checkpoint is not None else None)
     step = first_step if saved is None else saved.step
     captured: Tensors | None = None if saved is None else saved.captured
     loss = math.nan
     total = recipe.total_steps(per_epoch)
     end = total if last_step is None else min(last_step, total)
-    with compute.applied(), steps_for(arch, batches, compute) as steps:
+    waited = batches.waited
+    with compute.applied(), steps_for(arch, part_of(batches, group), compute, group) as steps:
         steps.start(
             tensors if saved is None else saved.tensors, mask, momentum=None if saved is None else saved.momentum
         )
         if saved is None:
             _check_start(steps.model, tensors, mask)
+        group.check_alike("weights to start from", tensors if saved is None else saved.tensors)
         steps_began, steps_before = time.perf_counter(), step
         while step < end:
             epoch, begun_at = step // per_epoch, step
@@ -132,6 +171,7 @@ def train(
                 else:
                     steps.step()
                 step += 1
+            group.average(steps.losses)
             # The epoch's one synchronisation with the device.
             loss = float(steps.losses) / (step - begun_at)
             if not math.isfinite(loss):
@@ -139,7 +179,7 @@ def train(
                     f"the training loss must stay finite (got {loss} in epoch {epoch + 1}); "
                     "try a lower lr or a longer warmup"
                 )
-            if checkpoint is not None and checkpoint.is_due():
+            if checkpoint is not None and group.leads and checkpoint.is_due():
                 state = TrainingState(
                     step=step,
                     tensors=export_tensors(steps.model),
@@ -151,17 +191,22 @@ def train(
                 on_epoch(Progress(epoch=epoch + 1, epochs=recipe.epochs, step=step, loss=loss))
         if not steps.flat.pruned_are_zero():
             raise RunError("pruned weights must stay exactly zero through training (some are not)")
-        images_per_second = (step - steps_before) * recipe.batch / (time.perf_counter() - steps_began)
-        scores = evaluate(steps.model, batches, compute)
+        stepping, waiting = time.perf_counter() - steps_began, batches.waited - waited
+        # By one rank: it is a thousandth of the work, and the ranks cannot come to different numbers.
+        scores = group.of_first(lambda: evaluate(steps.model, batches, compute))
+        evaluating = time.perf_counter() - steps_began - stepping
         trained = export_tensors(steps.model)
+        group.check_alike("trained weights", trained)
+    seconds = time.perf_counter() - began
     return Trained(
         tensors=trained,
         accuracy=scores.accuracy,
         loss=loss,
-        seconds=time.perf_counter() - began,
-        images_per_second=images_per_second,
+        seconds=seconds,
+        images_per_second=(step - steps_before) * recipe.batch / stepping,
         top5=scores.top5,
         captured=captured,
+        spent=Spent(steps=stepping, waiting=waiting, evaluation=evaluating, rest=seconds - stepping - evaluating),
     )
 
 

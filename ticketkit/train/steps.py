@@ -22,8 +22,10 @@ from ticketkit.models.build import Tensors, build_empty, load_tensors
 from ticketkit.recipe import Recipe
 from ticketkit.train.batches import Batches, EpochPlan
 from ticketkit.train.compute import Compute
+from ticketkit.train.distributed import ALONE, Group
 from ticketkit.train.evaluate import autocast
 from ticketkit.train.flat import FlatParameters
+from ticketkit.train.synchronised import synchronise
 
 WARM_UP = 3
 """Steps made before one is captured, in which libraries choose kernels and reserve memory (PyTorch, "CUDA Graphs")."""
@@ -71,12 +73,14 @@ class EagerSteps:
 
     Args:
         arch: The network.
-        batches: The data and the recipe.
+        batches: The data and the recipe; of several ranks, this one's part.
         compute: Where and how to compute.
+        group: The ranks that make the steps together.
     """
 
-    def __init__(self, arch: ArchSpec, batches: Batches, compute: Compute) -> None:
-        self.model, self.flat, self._forward = _built(arch, compute)
+    def __init__(self, arch: ArchSpec, batches: Batches, compute: Compute, group: Group = ALONE) -> None:
+        self.model, self.flat, self._forward = _built(arch, compute, group)
+        self._group = group
         self.optimiser = sgd(self.flat, batches.recipe)
         self.losses = torch.zeros((), device=compute.device)
         self._source = batches
@@ -94,7 +98,7 @@ class EagerSteps:
 
     def begin_epoch(self, seed: int, epoch: int, first: int, rates: Sequence[float]) -> None:
         """See :class:`Steps`."""
-        self._batches = self._source.epoch(seed, epoch, first)
+        self._batches = self._source.epoch(seed, epoch, first, steps=len(rates))
         self._rates = iter(rates)
         self.losses = torch.zeros((), device=self._compute.device)
 
@@ -109,6 +113,7 @@ class EagerSteps:
         images, labels = next(self._batches)
         self.optimiser.param_groups[0]["lr"] = next(self._rates)
         self.losses += gradients_of(self._forward, self.flat, images, labels, self._source.recipe, self._compute)
+        self._group.average(self.flat.gradients)
 
 
 class CapturedSteps:
@@ -172,7 +177,8 @@ class CapturedSteps:
         self._rate.copy_(self._rates.index_select(0, at).squeeze(0))
         images, labels = self._source.batch(chosen, shifts, mirrored)
         self.losses += gradients_of(self._forward, self.flat, images, labels, self._source.recipe, self._compute)
-        self._position += 1
+        # Around at the end: the steps made to warm up may be more than an epoch has.
+        self._position.add_(1).remainder_(len(self._rates))
 
     def _make_step(self) -> None:
         self.gradients()
@@ -209,18 +215,20 @@ _CAPTURING = threading.Lock()
 
 
 @contextmanager
-def steps_for(arch: ArchSpec, batches: Batches, compute: Compute) -> Iterator[Steps]:
+def steps_for(arch: ArchSpec, batches: Batches, compute: Compute, group: Group = ALONE) -> Iterator[Steps]:
     """Lend what makes a network's steps on this device, captured or compiled before if it was needed before."""
-    if not compute.captures and not compute.compiled:
-        yield EagerSteps(arch, batches, compute)
+    # A streamed batch lies elsewhere each time, and a graph that waits for other ranks could not be given up.
+    captures = compute.captures and not batches.streamed and group.size == 1
+    if not captures and not compute.compiled:
+        yield EagerSteps(arch, batches, compute, group)
         return
     recipe = batches.recipe
-    kind = arch, compute, recipe.momentum, recipe.nesterov, recipe.weight_decay, recipe.label_smoothing
+    kind = arch, compute, group, recipe.momentum, recipe.nesterov, recipe.weight_decay, recipe.label_smoothing
 
     def make() -> Steps:
-        if compute.captures:
+        if captures:
             return CapturedSteps(arch, batches, compute, as_cuda_graph(compute.device))
-        return EagerSteps(arch, batches, compute)
+        return EagerSteps(arch, batches, compute, group)
 
     with batches.captured.lent(kind, make) as steps:
         yield steps
@@ -255,8 +263,8 @@ def gradients_of(
     return loss.detach()
 
 
-def _built(arch: ArchSpec, compute: Compute) -> tuple[nn.Module, FlatParameters, Forward]:
+def _built(arch: ArchSpec, compute: Compute, group: Group = ALONE) -> tuple[nn.Module, FlatParameters, Forward]:
     """A network in training mode, its parameters in one buffer, and its forward pass, compiled if asked for."""
-    model = build_empty(arch, compute.device).train()
+    model = synchronise(build_empty(arch, compute.device), group).train()
     flat = FlatParameters(model)
     return model, flat, torch.compile(model) if compute.compiled else model

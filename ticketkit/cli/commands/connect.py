@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.atomic import write_text
-from ticketkit.bundle import load_ticket
 from ticketkit.cli.output import command_line, counted, echo, echo_json, fields, percent, text_table
 from ticketkit.cli.training import (
     DATA_OPTIONS,
@@ -89,6 +88,7 @@ def command(
     \b
     ticketkit connect resnet32.st resnet20-to-resnet32.st --pairs 3 -o connect.json
     """  # noqa: D301 - click wants the backspace itself
+    from ticketkit.bundle import load_ticket
     from ticketkit.connect import connect_ticket
 
     if out is not None and out.exists() and not force:

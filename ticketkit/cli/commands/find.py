@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import click
 from ticketkit.arch import parse_arch
 from ticketkit.bundle import save_ticket
 from ticketkit.cli.output import counted, echo, echo_json, fields, percent, text_table
+from ticketkit.cli.ranks import Place
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
@@ -67,6 +70,7 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
+    stream: bool | None,
     limit: int | None,
     recipe: str | None,
     overrides: tuple[str, ...],
@@ -95,6 +99,11 @@ def command(
 
     \b
     ticketkit find --arch resnet20 --dataset cifar10 --run-dir runs/resnet20
+
+    Several GPUs, or machines, train one network together where torchrun starts the command on each:
+
+    \b
+    torchrun --nproc-per-node 8 -m ticketkit find --arch imagenet-resnet50 --dataset folder ...
     """  # noqa: D301 - click wants the backspace itself
     if levels is not None and sparsity is not None:
         raise click.UsageError("--levels and --sparsity exclude each other: give one")
@@ -104,40 +113,40 @@ def command(
     if width not in (None, spec.width):
         raise click.UsageError(f"--width and the name must agree (got {width} and {arch})")
     out = out or Path(f"{spec.short_name}.st")
-    _check_target(out, force=force)
     dataset = dataset or DEMONSTRATION
     chosen = load_recipe(
         recipe or DEFAULT_RECIPES.get(dataset, OTHER_RECIPE), [*overrides, *([f"rewind={rewind}"] if rewind else [])]
     )
-    setting = load_setting(
-        dataset=dataset,
-        data_dir=data_dir,
-        image_size=image_size,
-        limit=limit,
-        recipe=chosen,
-        device=device,
-        precision=precision,
-        threads=threads,
-        compiled=compiled,
-    )
-    spec = parse_arch(
-        arch, default_width=width, num_classes=setting.data.num_classes, in_channels=setting.data.shape[0]
-    )
-    from ticketkit.find import find_ticket
-    from ticketkit.train import check_fits
+    place = Place.from_environment()
+    device = place.device(device)
+    with place.joined(device) as group:
+        if group.leads:
+            _check_target(out, force=force)
+        with place.after_first(group):
+            setting = load_setting(
+                dataset=dataset,
+                data_dir=data_dir,
+                image_size=image_size,
+                stream=stream,
+                limit=limit,
+                recipe=chosen,
+                device=device,
+                precision=precision,
+                threads=threads,
+                compiled=compiled,
+            )
+        if threads is None:
+            setting = replace(setting, compute=place.shared(setting.compute))
+        spec = parse_arch(
+            arch, default_width=width, num_classes=setting.data.num_classes, in_channels=setting.data.shape[0]
+        )
+        from ticketkit.find import find_ticket
+        from ticketkit.train import check_fits
 
-    check_fits(spec, setting.data)
-    count = _level_count(levels, sparsity, rate)
-    # A resumed run finds the levels' tickets that it wrote before it was killed.
-    replace_levels = force or resume
-    for level in range(1, count + 1) if keep_levels else ():
-        _check_target(level_path(out, level), force=replace_levels)
-    steps = _total_steps(setting, count)
-    echo(*_opening(spec, setting, count, rate, seed), err=as_json)
-    began = time.perf_counter()
-    with TrainingProgress(steps) as progress:
-        watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=replace_levels)
-        ticket = find_ticket(
+        check_fits(spec, setting.data)
+        count = _level_count(levels, sparsity, rate)
+        search = partial(
+            find_ticket,
             spec,
             setting.data,
             setting.recipe,
@@ -149,10 +158,21 @@ def command(
             prune_head=prune_head,
             run_dir=run_dir,
             resume=resume,
-            on_level=watcher.on_level,
-            on_epoch=watcher.on_epoch,
+            group=group,
         )
-    save_ticket(ticket, out, overwrite=force)
+        if not group.leads:
+            search()  # rank 0 writes and prints
+            return
+        # A resumed run finds the levels' tickets that it wrote before it was killed.
+        replace_levels = force or resume
+        for level in range(1, count + 1) if keep_levels else ():
+            _check_target(level_path(out, level), force=replace_levels)
+        echo(*_opening(spec, setting, count, rate, seed, group.size), err=as_json)
+        began = time.perf_counter()
+        with TrainingProgress(_total_steps(setting, count)) as progress:
+            watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=replace_levels)
+            ticket = search(on_level=watcher.on_level, on_epoch=watcher.on_epoch)
+        save_ticket(ticket, out, overwrite=force)
     elapsed = time.perf_counter() - began
     if as_json:
         echo_json(_as_json(ticket, out, watcher.reports, elapsed))
@@ -181,10 +201,11 @@ def _level_count(levels: int | None, sparsity: float | None, rate: float) -> int
     return DEFAULT_LEVELS if levels is None else levels
 
 
-def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: int) -> list[str]:
+def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: int, ranks: int) -> list[str]:
     data, recipe = setting.data, setting.recipe
     _, height, width = data.shape
     end = percent(1 - (1 - rate) ** levels)
+    device = describe_device(setting) + (f", {ranks} ranks" if ranks > 1 else "")
     count = f"{len(data.train_labels):,} training and {len(data.test_labels):,} test images"
     pairs = [
         ("network", f"{spec.name}, {spec.num_classes} classes"),
@@ -196,7 +217,7 @@ def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: i
     pairs += [
         ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, rewinding to {recipe.rewind}"),
         ("pruning", f"{counted(levels, 'level')} of {percent(rate)} of the remaining weights, to {end} sparsity"),
-        ("device", describe_device(setting) + f", seed {seed}"),
+        ("device", device + f", seed {seed}"),
     ]
     return fields(pairs)
 

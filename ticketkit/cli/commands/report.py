@@ -12,9 +12,9 @@ import click
 from ticketkit.atomic import replacing
 from ticketkit.cli.output import counted, echo, fields
 from ticketkit.errors import TicketkitError
-from ticketkit.report.collect import Results, read_results
 
 if TYPE_CHECKING:
+    from ticketkit.report.collect import Results
     from ticketkit.report.figures.pictures import Picture
 
 ODD = "replace"
@@ -53,6 +53,8 @@ def command(
     ticketkit report verify.json connect.json -o report.html
     ticketkit report results/ --png figures --markdown results.md --csv results.csv
     """  # noqa: D301 - click wants the backspace itself
+    from ticketkit.report.collect import read_results
+
     if not any((out, png, svg, markdown, csv_file)):
         raise click.UsageError(
             "at least one output must be given: -o FILE (HTML), --png DIR, --svg DIR, --markdown FILE, --csv FILE"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ticketkit.atomic import write_text
-from ticketkit.bundle import load_ticket
 from ticketkit.cli.comparison import account_table, accuracy_table, cost_table, verdict_lines
 from ticketkit.cli.output import command_line, echo, echo_json, fields, percent
 from ticketkit.cli.training import (
@@ -158,6 +157,7 @@ def command(
     \b
     ticketkit verify resnet20-to-resnet32.st --against imp,random --expect no-worse-than=imp
     """  # noqa: D301 - click wants the backspace itself
+    from ticketkit.bundle import load_ticket
     from ticketkit.verify import ARMS, DEFAULT_ARMS, verify_ticket
 
     if out is not None and out.exists() and not force:
