@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute, train
 from ticketkit.train.distributed import ALONE, Group, check_shares
 from ticketkit.train.flops import training_flops
+from ticketkit.train.loop import Spent
 
 DEFAULT_LEVELS = 14
 DEFAULT_RATE = 0.2
@@ -52,12 +53,14 @@ class LevelReport:
         ticket: The level's ticket: its mask, the rewound weights, the results so far.
         seconds: Wall time of its training.
         resumed: Whether it was found in the run folder instead of trained.
+        spent: Where the time of its training went; nothing if it is resumed.
     """
 
     result: LevelResult
     ticket: Ticket
     seconds: float
     resumed: bool
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ class _Outcome:
     seconds: float
     resumed: bool
     rewound: Tensors | None = None
+    spent: Spent = field(default_factory=Spent)
 
 
 def levels_for(sparsity: float, rate: float) -> int:
@@ -104,6 +108,7 @@ def find_ticket(
     checkpoint_seconds: float = 60.0,
     on_level: Callable[[LevelReport], None] | None = None,
     on_epoch: Callable[[int, Progress], None] | None = None,
+    batches: Batches | None = None,
     group: Group = ALONE,
 ) -> Ticket:
     """Find a winning ticket by iterative magnitude pruning with rewinding.
@@ -129,6 +134,8 @@ def find_ticket(
         checkpoint_seconds: Least time between two checkpoints inside a level.
         on_level: Called at the end of each level, resumed ones included.
         on_epoch: Called after each epoch with the level and the training's progress.
+        batches: The data, where they are on the device already, for a recipe that batches and augments alike; with them
+            what was captured for other trainings.
         group: The ranks that find the ticket together, each calling this function with the same arguments but for
             ``device``, which is its own, and the callbacks.
 
@@ -144,7 +151,7 @@ def find_ticket(
     _check(arch, data, levels, rate, tolerance)
     check_shares(recipe, group)
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
-    batches = Batches(data, recipe, compute.device)
+    batches = Batches(data, recipe, compute.device) if batches is None else batches.with_recipe(recipe)
     rewind_step = recipe.rewind_step(batches.steps_per_epoch)
     total_steps = recipe.total_steps(batches.steps_per_epoch)
     provenance = _provenance(METHODS[rewinding], data, recipe, rate, seed, _environment(compute, group))
@@ -187,6 +194,7 @@ def find_ticket(
                 seconds=trained.seconds,
                 resumed=False,
                 rewound=trained.captured,
+                spent=trained.spent,
             )
         if outcome.rewound is not None:
             rewound = outcome.rewound
@@ -207,7 +215,15 @@ def find_ticket(
         if folder is not None and not outcome.resumed:
             _keep_level(folder, name, ticket, outcome, final)
         if on_level is not None:
-            on_level(LevelReport(result=results[-1], ticket=ticket, seconds=outcome.seconds, resumed=outcome.resumed))
+            on_level(
+                LevelReport(
+                    result=results[-1],
+                    ticket=ticket,
+                    seconds=outcome.seconds,
+                    resumed=outcome.resumed,
+                    spent=outcome.spent,
+                )
+            )
     return ticket
 
 

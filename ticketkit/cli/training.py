@@ -138,11 +138,16 @@ def load_setting(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    processes: int = 1,
 ) -> Setting:
-    """Load the data, with a progress bar where that takes long, and choose the device."""
+    """Load the data, with a progress bar where that takes long, and choose the device.
+
+    Other ``processes`` than this one alone share the machine's cores and memory.
+    """
     from ticketkit.data import DataRequest, load_data
     from ticketkit.train import choose_compute, memory_budget
     from ticketkit.train.allocator import keep_freed_memory
+    from ticketkit.train.compute import cores
 
     keep_freed_memory()
     with counting("reading images") as advance:
@@ -150,7 +155,8 @@ def load_setting(
             data_dir=data_dir,
             image_size=image_size,
             stream=stream,
-            memory_budget=memory_budget(device),
+            memory_budget=memory_budget(device) // processes,
+            workers=max(cores() // processes, 1),
             on_progress=advance,
             on_wait=_say,
         )

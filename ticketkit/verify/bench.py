@@ -172,6 +172,7 @@ class Bench:
                 rewinding=rewinding,
                 run_dir=folder,
                 resume=True,
+                batches=self.batches,
                 on_epoch=lambda level, progress: self._watch(label_of_level(rewinding, level))(progress),
             )
             return load_ticket(done)

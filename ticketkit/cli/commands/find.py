@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.arch import parse_arch
-from ticketkit.bundle import save_ticket
 from ticketkit.cli.output import counted, echo, echo_json, fields, percent, text_table
 from ticketkit.cli.ranks import Place
 from ticketkit.cli.training import (
     DATA_OPTIONS,
+    PROFILE_OPTION,
     TRAINING_OPTIONS,
     Setting,
     TrainingProgress,
     describe_device,
     load_setting,
+    no_time,
+    profile_lines,
     with_options,
 )
 from ticketkit.errors import BundleError
@@ -42,7 +44,7 @@ OTHER_RECIPE = "fast-cifar"
 @click.command(short_help="Find a winning ticket: IMP with rewinding.")
 @click.option("--arch", required=True, metavar="NAME", help="The network, such as resnet20 or resnet20-w8.")
 @click.option("--width", type=click.IntRange(min=1), help="Channels of its first stage, instead of the family's own.")
-@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS)
+@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PROFILE_OPTION)
 @click.option("--levels", type=click.IntRange(min=0), help="How often to prune (default: 14).")
 @click.option(
     "--sparsity", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Or: prune to this sparsity."
@@ -78,6 +80,7 @@ def command(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    profile: bool,
     levels: int | None,
     sparsity: float | None,
     rate: float,
@@ -134,12 +137,14 @@ def command(
                 precision=precision,
                 threads=threads,
                 compiled=compiled,
+                processes=place.local_size,
             )
         if threads is None:
             setting = replace(setting, compute=place.shared(setting.compute))
         spec = parse_arch(
             arch, default_width=width, num_classes=setting.data.num_classes, in_channels=setting.data.shape[0]
         )
+        from ticketkit.bundle import save_ticket
         from ticketkit.find import find_ticket
         from ticketkit.train import check_fits
 
@@ -178,6 +183,9 @@ def command(
         echo_json(_as_json(ticket, out, watcher.reports, elapsed))
     else:
         echo("", *_table(watcher.reports), "", *_closing(ticket, out, elapsed))
+    if profile:
+        spent = sum((report.spent for report in watcher.reports), no_time())
+        echo("", *profile_lines(spent, elapsed), err=as_json)
 
 
 def level_path(out: Path, level: int) -> Path:
@@ -252,6 +260,8 @@ class _Watcher:
         show = self._progress.skip if report.resumed else self._progress.done
         show(_level_line(report, self._levels), self._total - (self._rewind if level else 0))
         if self._keep is not None and level:
+            from ticketkit.bundle import save_ticket
+
             save_ticket(report.ticket, level_path(self._keep, level), overwrite=self._force)
 
 
