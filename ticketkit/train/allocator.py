@@ -22,13 +22,26 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it was set: only where the C library is glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # musl and others
+    if (libc := _glibc()) is None:
         return False
     # What the heap grows by is memory only once it is used. As the largest block that is not given back, older versions
     # take no more than half a heap of theirs, 32 MiB.
-    kept = mallopt(_TRIM_THRESHOLD, 2**31 - 1) and mallopt(_TOP_PAD, 64 * _MIB)
-    return bool(kept and (mallopt(_MMAP_THRESHOLD, 1024 * _MIB) or mallopt(_MMAP_THRESHOLD, 32 * _MIB)))
+    kept = libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1) and libc.mallopt(_TOP_PAD, 64 * _MIB)
+    return bool(kept and (libc.mallopt(_MMAP_THRESHOLD, 1024 * _MIB) or libc.mallopt(_MMAP_THRESHOLD, 32 * _MIB)))
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what the process has freed and kept, once, so that what it takes from now on can be measured."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        _ = libc.mallopt, libc.malloc_trim
+    except (OSError, AttributeError):  # musl and others
+        return None
+    return libc

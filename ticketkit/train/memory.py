@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ticketkit.arch import ArchSpec
+from ticketkit.train.allocator import give_back_freed_memory
 from ticketkit.train.compute import Compute, Precision
 from ticketkit.train.flops import layer_outputs
 
@@ -88,6 +89,7 @@ def peak_memory(compute: Compute) -> Iterator[PeakMemory]:
 
 
 def _forget_peak() -> None:
+    give_back_freed_memory()
     try:
         _RESET.write_text(_RESET_PEAK, encoding="ascii")
     except OSError:  # not Linux, or a sandbox that guards the file: the peak is then that of the whole process
