@@ -75,7 +75,7 @@ class Difference:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The differences as plain JSON values; ``ticketkit/cli/commands/diff.py`` says what each key means."""
+        """The differences as plain JSON values; ``formats/diff-v1.md`` says what each means."""
         return {
             "equal": self.id == self.other_id,
             "fields": [msgspec.to_builtins(field) for field in self.fields],

@@ -1,12 +1,6 @@
 """``ticketkit check``: whether tickets' files are sound. Plain text, without rich or torch, so that it is quick.
 
-With ``--json`` it prints one document of stable keys:
-
-- ``format``: ``name`` (``ticketkit-check``) and ``version`` (``1.0``);
-- ``good``: whether every file is;
-- ``files``: one object a file, in the order in which they were named: ``path``, ``good``, ``error`` (the line that says
-  what is wrong, or null), ``bytes`` (the file's length), ``id``, ``architecture``, ``kept``, ``total``, ``sparsity``;
-  these from ``bytes`` on are null for a file that is not good.
+What it prints with ``--json`` is described in ``formats/check-v1.md``.
 """
 
 from __future__ import annotations
@@ -37,7 +31,7 @@ class _Checked:
 
 @click.command("check", short_help="Check that tickets' files are sound.")
 @click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/check-v1.md specifies it.")
 def command(tickets: tuple[Path, ...], *, as_json: bool) -> None:
     """Read tickets whole, check all that a reader must check, and say of each whether it is sound, in one line.
 

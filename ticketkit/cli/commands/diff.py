@@ -1,16 +1,6 @@
 """``ticketkit diff``: where two tickets differ. Plain text, without rich or torch, so that it is quick.
 
-With ``--json`` it prints one document of stable keys:
-
-- ``format``: ``name`` (``ticketkit-diff``) and ``version`` (``1.0``);
-- ``first`` and ``other``: ``path`` and ``id`` of the two;
-- ``equal``: whether they are the same ticket, so of one id;
-- ``fields``: what their documents say differently of network, weights, provenance and results, a list of ``field`` (its
-  place, ``provenance.transformations[0].mapping``), ``first`` and ``other`` (null where one says nothing);
-- ``unmasked``: ``tensors``, the number of tensors that neither masks, and ``different``, the names of those that are
-  not equal, bit for bit; null where the networks differ;
-- ``comparison``: what masks and weights share, as ``formats/inspect-v1.md``, section 7, describes it; null where the
-  networks differ.
+What it prints with ``--json`` is described in ``formats/diff-v1.md``.
 """
 
 from __future__ import annotations
@@ -33,7 +23,7 @@ _VALUE_WIDTH = 21
 @click.command("diff", short_help="Show where two tickets differ.")
 @click.argument("first", metavar="TICKET", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/diff-v1.md specifies it.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the tensors with their hashes.")
 def command(first: Path, other: Path, *, as_json: bool, no_verify: bool) -> None:
     """Show where two tickets differ: in network and provenance, and, if they are of one network, layer by layer.
