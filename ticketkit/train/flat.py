@@ -12,11 +12,15 @@ from ticketkit.encoding import Array
 from ticketkit.mask import BoolArray
 
 
+_CONVOLUTION = 4
+"""Dimensions of a convolution's weight."""
+
+
 class FlatParameters:
     """Moves a module's parameters, their gradients and the mask into one buffer each; the module keeps views.
 
-    Gradients accumulate in place into the flat buffer, so ``zero_gradients`` must be called instead of the module's or
-    the optimiser's ``zero_grad``, which would drop the views.
+    Gradients come by ``differentiate`` instead of ``backward``, and the parameters' own ``grad`` stays None: one operation
+    gathers them all, where accumulating them one by one takes one each.
 
     Args:
         model: The module; its parameters are replaced in place.
@@ -43,9 +47,9 @@ class FlatParameters:
             part = slice(offset, offset + parameter.numel())
             _view(self.values.detach()[part], parameter.shape).copy_(parameter.detach())
             parameter.data = _view(self.values.detach()[part], parameter.shape)
-            parameter.grad = _view(self.gradients[part], parameter.shape)
             self._places[name] = part, parameter.shape
             offset = part.stop
+        self._parameters = list(parameters.values())
         self.values.grad = self.gradients
         self.set_masks(masks or {})
 
@@ -64,9 +68,14 @@ class FlatParameters:
         # Filled, not multiplied: a pruned weight becomes +0, whatever it was.
         self.values.detach().masked_fill_(self.mask == 0, 0)
 
-    def zero_gradients(self) -> None:
-        """Set all gradients to zero, in place."""
-        self.gradients.zero_()
+    def differentiate(self, loss: Tensor) -> None:
+        """Compute the gradients of all weights, pruned ones included.
+
+        Args:
+            loss: What depends on every parameter, a number.
+        """
+        found = torch.autograd.grad(loss, self._parameters)
+        torch.cat([_flattened(gradient) for gradient in found], out=self.gradients)
 
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero.
@@ -104,7 +113,12 @@ class FlatParameters:
 
 def _view(flat: Tensor, shape: torch.Size) -> Tensor:
     """See a slice of the buffer in a parameter's shape; convolution weights channels last, as their images are."""
-    if len(shape) != 4:  # noqa: PLR2004 - a convolution's weight
+    if len(shape) != _CONVOLUTION:
         return flat.view(shape)
     out_channels, in_channels, height, width = shape
     return flat.view(out_channels, height, width, in_channels).permute(0, 3, 1, 2)
+
+
+def _flattened(gradient: Tensor) -> Tensor:
+    """A gradient in the buffer's order; without a copy where it lies in memory as its parameter does."""
+    return (gradient.permute(0, 2, 3, 1) if gradient.ndim == _CONVOLUTION else gradient).reshape(-1)

@@ -256,10 +256,9 @@ def gradients_of(
     forward: Forward, flat: FlatParameters, images: Tensor, labels: Tensor, recipe: Recipe, compute: Compute
 ) -> Tensor:
     """Compute the gradients of all weights, pruned ones included; gives the loss, on the device."""
-    flat.zero_gradients()
     with autocast(compute):
         loss = functional.cross_entropy(forward(images), labels, label_smoothing=recipe.label_smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
+    flat.differentiate(loss)
     return loss.detach()
 
 
