@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from ticketkit.encoding import Array
 from ticketkit.mask import BoolArray
 
-
 _CONVOLUTION = 4
 """Dimensions of a convolution's weight."""
 
@@ -19,8 +18,8 @@ _CONVOLUTION = 4
 class FlatParameters:
     """Moves a module's parameters, their gradients and the mask into one buffer each; the module keeps views.
 
-    Gradients come by ``differentiate`` instead of ``backward``, and the parameters' own ``grad`` stays None: one operation
-    gathers them all, where accumulating them one by one takes one each.
+    Gradients come by ``differentiate`` instead of ``backward``, and the parameters' own ``grad`` stays None: one
+    operation gathers them all, where accumulating them takes one each.
 
     Args:
         model: The module; its parameters are replaced in place.
