@@ -35,10 +35,10 @@ def network() -> tuple[FlatParameters, torch.optim.SGD, nn.Sequential]:
     return flat, optimiser, model
 
 
-def give_gradients(model: nn.Sequential, first: list[float], second: list[list[float]] | None = None) -> None:
-    with torch.no_grad():
-        model[0].weight.grad.copy_(torch.tensor([first]))
-        model[1].weight.grad.copy_(torch.tensor(second if second is not None else SECOND))
+def give_gradients(flat: FlatParameters, first: list[float], second: list[list[float]] | None = None) -> None:
+    for name, values in (("0.weight", [first]), ("1.weight", SECOND if second is None else second)):
+        part, _ = flat.masked[name]
+        flat.gradients[part] = torch.tensor(values).flatten()
 
 
 def parts(flat: FlatParameters, of: Tensor) -> list[list[float]]:
@@ -47,8 +47,8 @@ def parts(flat: FlatParameters, of: Tensor) -> list[list[float]]:
 
 def exchange(rewiring: Rewiring, gradients: list[float], **arguments: int) -> tuple[FlatParameters, list[float]]:
     """Rewire once; the network, and its momentum in the first layer."""
-    flat, optimiser, model = network()
-    give_gradients(model, gradients)
+    flat, optimiser, _ = network()
+    give_gradients(flat, gradients)
     rewire(flat, optimiser, rewiring, arguments.get("step", 0), 100)
     return flat, flat.momentum(optimiser)[flat.masked["0.weight"][0]].tolist()
 
@@ -116,7 +116,7 @@ def test_one_that_is_dropped_and_chosen_again_stays_as_it_was() -> None:
 
 def test_every_layer_keeps_its_count_and_what_is_unmasked_its_values() -> None:
     flat, optimiser, model = network()
-    give_gradients(model, [float(number) for number in range(10)], [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    give_gradients(flat, [float(number) for number in range(10)], [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
     unmasked = {name: value.clone() for name, value in model.named_parameters() if name not in KEPT}
     gradients = flat.gradients.clone()
     rewire(flat, optimiser, Rewiring(grow="gradient", drop=0.5), 0, 100)
