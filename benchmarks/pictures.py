@@ -31,6 +31,7 @@ def draw(name: str, points: Sequence[dict[str, Any]], where: str, folder: Path) 
     """
     figure = figure_of(name, points, where)
     stem = f"scale-{name.replace(' ', '-')}"
+    folder.mkdir(parents=True, exist_ok=True)
     folder.joinpath(f"{stem}.svg").write_text(to_svg(figure), encoding="utf-8")
     folder.joinpath(f"{stem}.png").write_bytes(to_png(figure))
 
