@@ -34,3 +34,8 @@ class Pool(Generic[T]):
         with self._lock:
             self._idle.append((kind, thing))
             del self._idle[: -self.capacity]
+
+    def clear(self) -> None:
+        """Forget those that wait, and with them their memory."""
+        with self._lock:
+            self._idle.clear()

@@ -227,11 +227,19 @@ def steps_for(arch: ArchSpec, batches: Batches, compute: Compute, group: Group =
 
     def make() -> Steps:
         if captures:
+            if _is_scarce(compute.device):
+                batches.captured.clear()
             return CapturedSteps(arch, batches, compute, as_cuda_graph(compute.device))
         return EagerSteps(arch, batches, compute, group)
 
     with batches.captured.lent(kind, make) as steps:
         yield steps
+
+
+def _is_scarce(device: str) -> bool:
+    """Whether more than half of a GPU's memory is taken, by captures that wait for their like among others."""
+    free, total = torch.cuda.mem_get_info(device)
+    return free < total / 2
 
 
 def sgd(flat: FlatParameters, recipe: Recipe, *, rate: Tensor | None = None) -> torch.optim.SGD:

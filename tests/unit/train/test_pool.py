@@ -36,3 +36,14 @@ def test_the_one_that_has_waited_longest_goes_first():
         assert anew is not kept["a"]
     with pool.lent("c", list) as still:
         assert still is kept["c"]
+
+
+def test_those_that_wait_can_be_forgotten():
+    pool: Pool[list[int]] = Pool()
+    with pool.lent("a", list) as first, pool.lent("b", list) as lent:
+        pass
+    with pool.lent("b", list) as again:
+        pool.clear()
+    with pool.lent("a", list) as anew, pool.lent("b", list) as back:
+        assert anew is not first
+        assert back is again is lent, "what was lent then comes back all the same"
