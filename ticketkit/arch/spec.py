@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -152,20 +151,14 @@ class ArchSpec:
         """Its layers in execution order."""
         return _layers(self)
 
-    def state(self) -> Iterator[StateTensor]:
+    def state(self) -> tuple[StateTensor, ...]:
         """Every tensor of the network, in execution order, under its ``state_dict`` name."""
-        for layer in self.layers():
-            for tensor in layer.tensors:
-                yield StateTensor(layer.tensor_name(tensor), layer, tensor)
+        return _state(self)
 
     @property
     def stages(self) -> tuple[int, ...]:
         """Number of units in each elastic stage."""
-        lengths: dict[int, int] = {}
-        for layer in self.layers():
-            if layer.stage is not None and layer.unit is not None:
-                lengths[layer.stage] = max(lengths.get(layer.stage, 0), layer.unit + 1)
-        return tuple(lengths[stage] for stage in sorted(lengths))
+        return _stages(self)
 
     @property
     def entries(self) -> tuple[bool, ...]:
@@ -212,6 +205,22 @@ def _layers(spec: ArchSpec) -> tuple[LayerSpec, ...]:
     from ticketkit.arch.family import FAMILIES
 
     return FAMILIES[spec.family].layers(spec)
+
+
+@lru_cache(maxsize=64)
+def _state(spec: ArchSpec) -> tuple[StateTensor, ...]:
+    return tuple(
+        StateTensor(layer.tensor_name(tensor), layer, tensor) for layer in spec.layers() for tensor in layer.tensors
+    )
+
+
+@lru_cache(maxsize=64)
+def _stages(spec: ArchSpec) -> tuple[int, ...]:
+    lengths: dict[int, int] = {}
+    for layer in spec.layers():
+        if layer.stage is not None and layer.unit is not None:
+            lengths[layer.stage] = max(lengths.get(layer.stage, 0), layer.unit + 1)
+    return tuple(lengths[stage] for stage in sorted(lengths))
 
 
 @dataclass(slots=True)
