@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import threading
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ class Registry(Mapping[str, T]):
         self._error = error
         self._values: dict[str, T] = {}
         self._discovered = False
+        self._discovering = False
+        self._lock = threading.RLock()
 
     def register(self, name: str, value: T) -> T:
         """Add ``value`` under ``name`` and return it.
@@ -48,14 +51,17 @@ class Registry(Mapping[str, T]):
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True  # first, since a module may look something up while it is imported
-        try:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
-        except BaseException:
-            self._discovered = False  # or the next look-up would hide the error behind "must be one of"
-            raise
+        with self._lock:  # other threads wait until all are there
+            if self._discovered or self._discovering:  # a module may look something up while it is imported
+                return
+            self._discovering = True
+            try:
+                package = importlib.import_module(self._package)
+                for module in pkgutil.iter_modules(package.__path__):
+                    importlib.import_module(f"{self._package}.{module.name}")
+                self._discovered = True
+            finally:
+                self._discovering = False  # after an error too, or the next look-up would hide it
 
     def __getitem__(self, name: str) -> T:
         self._discover()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def test_modules_are_imported_at_the_first_look_up_only(things: Registry[int]) -
     assert f"{PACKAGE}.alpha" not in sys.modules
     assert things["alpha"] == 1
     assert f"{PACKAGE}.beta" in sys.modules
+
+
+def test_threads_that_look_up_while_modules_are_imported_see_all_of_them(things: Registry[int], tmp_path: Path) -> None:
+    slow = tmp_path / PACKAGE / "alpha.py"
+    slow.write_text("import time\ntime.sleep(0.2)\n" + slow.read_text())
+    with ThreadPoolExecutor(4) as threads:
+        found = [threads.submit(lambda: (things["alpha"], things["beta"], len(things))) for _ in range(4)]
+        assert [future.result() for future in found] == [(1, 2, 2)] * 4
 
 
 def test_names_are_sorted_whatever_the_order_of_registration(things: Registry[int]) -> None:
