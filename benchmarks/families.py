@@ -16,17 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from random_tickets import random_ticket
 from record import record
 
-from ticketkit.arch import ArchSpec, parse_arch
+from ticketkit.arch import parse_arch
 from ticketkit.bundle import load_ticket, save_ticket
-from ticketkit.encoding import Array
-from ticketkit.mask import Mask
-from ticketkit.provenance import Provenance, Weights
 from ticketkit.stretch import stretch_ticket
-from ticketkit.ticket import Ticket
 
-DENSITY = 0.2621
+SPARSITY = 0.7379
 PAIRS = (
     ("resnet20", "resnet56"),
     ("resnet56", "resnet20"),
@@ -39,22 +36,6 @@ PAIRS = (
     ("mlp-784-300-300-100-10", "mlp-784-300-300-300-300-100-10"),
     ("vit-tiny12", "vit-tiny18"),
 )
-
-
-def make(arch: ArchSpec) -> Ticket:
-    random = np.random.default_rng(0)
-    tensors: dict[str, Array] = {}
-    for entry in arch.state():
-        if entry.tensor.dtype == "I64":
-            tensors[entry.name] = np.array(1, dtype=np.int64)
-        else:
-            tensors[entry.name] = random.standard_normal(entry.tensor.shape, dtype=np.float32)
-    mask = Mask(
-        {name: random.random(tensors[name].shape, dtype=np.float32) < DENSITY for name in arch.prunable_names()}
-    )
-    return Ticket.from_arrays(
-        arch, tensors, mask, weights=Weights(role="rewind", step=1), provenance=Provenance(method="benchmark")
-    )
 
 
 def seconds(function: Callable[[], object], runs: int) -> float:
@@ -75,7 +56,7 @@ def plain_script(source: Path, target: Path, origins: dict[str, str]) -> None:
 
 
 def measure(source_name: str, target_name: str, runs: int) -> dict[str, object]:
-    source = make(parse_arch(source_name))
+    source = random_ticket(parse_arch(source_name), SPARSITY)
     target = parse_arch(target_name)
     result = stretch_ticket(source, target)
     names = {id(stored): name for name, stored in source.stored.items()}

@@ -28,13 +28,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from random_tickets import random_ticket
 from record import record
 
-from ticketkit.arch import ArchSpec, parse_arch
+from ticketkit.arch import parse_arch
 from ticketkit.bundle import load_tensors, load_ticket, read_header, save_ticket
-from ticketkit.encoding import Array, Bitmask
-from ticketkit.mask import Mask
-from ticketkit.provenance import Provenance, Weights
+from ticketkit.encoding import Bitmask
 from ticketkit.report.sparsity import SparsityReport
 from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket
@@ -62,22 +61,6 @@ COMMANDS = {
     "stretch resnet20 to resnet110": "stretch cifar-resnet20.st --to 110 --force -o out.st",
     "stretch imagenet-resnet50 to 152": "stretch imagenet-resnet50.st --to 152 --force -o out.st",
 }
-
-
-def make(arch: ArchSpec, sparsity: float, seed: int = 0) -> Ticket:
-    random = np.random.default_rng(seed)
-    tensors: dict[str, Array] = {}
-    for entry in arch.state():
-        if entry.tensor.dtype == "I64":
-            tensors[entry.name] = np.array(1, dtype=np.int64)
-        else:
-            tensors[entry.name] = random.standard_normal(entry.tensor.shape, dtype=np.float32)
-    mask = Mask(
-        {name: random.random(tensors[name].shape, dtype=np.float32) >= sparsity for name in arch.prunable_names()}
-    )
-    return Ticket.from_arrays(
-        arch, tensors, mask, weights=Weights(role="rewind", step=1), provenance=Provenance(method="benchmark")
-    )
 
 
 def save_plainly(ticket: Ticket, path: Path) -> None:
@@ -300,7 +283,7 @@ def all_sizes(folder: Path) -> Iterator[dict[str, Any]]:
     for sparsity in SPARSITIES:
         for network in TARGETS:
             path, dense = folder / "sized.st", folder / "sized.pth"
-            ticket = make(parse_arch(network), sparsity)
+            ticket = random_ticket(parse_arch(network), sparsity)
             save_ticket(ticket, path, overwrite=True)
             save_plainly(ticket, dense)
             yield sizes(path, dense)
@@ -334,10 +317,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         for network in TARGETS:
-            ticket = make(parse_arch(network), SPARSITIES[0])
+            ticket = random_ticket(parse_arch(network), SPARSITIES[0])
             save_ticket(ticket, folder / f"{network}.st")
             save_plainly(ticket, folder / f"{network}.pth")
-        save_ticket(make(parse_arch("cifar-resnet110"), SPARSITIES[0], seed=1), folder / "other.st")
+        save_ticket(random_ticket(parse_arch("cifar-resnet110"), SPARSITIES[0], seed=1), folder / "other.st")
         deep = folder / "deep.st"
         save_ticket(stretch_ticket(load_ticket(folder / "imagenet-resnet50.st"), "imagenet-resnet152"), deep)
         results = {
