@@ -68,6 +68,11 @@ COMPUTE_OPTIONS = (
         help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
     ),
     click.option("--compile", "compiled", is_flag=True, help="Fuse the network's operators by torch.compile."),
+    click.option(
+        "--graphs/--no-graphs",
+        default=True,
+        help="Whether to capture a step as one CUDA graph; on a GPU it is the default.",
+    ),
 )
 PROFILE_OPTION = click.option("--profile", is_flag=True, help="Say at the end where the time went.")
 PARALLEL_OPTION = click.option(
@@ -138,6 +143,7 @@ def load_setting(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    graphs: bool,
     processes: int = 1,
 ) -> Setting:
     """Load the data, with a progress bar where that takes long, and choose the device.
@@ -167,6 +173,7 @@ def load_setting(
         threads=threads,
         precision=precision,  # type: ignore[arg-type]  # click has checked the choice
         compiled=compiled,
+        graphs=graphs,
     )
     return Setting(data=data, recipe=recipe, compute=compute)
 

@@ -57,6 +57,7 @@ class Laboratory:
         threads: Threads on the CPU; the default if None.
         most_threads: The most that the default may be, where a process has a part of the machine; no limit if None.
         compiled: Whether to fuse a network's operators by ``torch.compile``.
+        graphs: Whether a step is captured as a CUDA graph.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Laboratory:
         threads: int | None = None,
         most_threads: int | None = None,
         compiled: bool = False,
+        graphs: bool = True,
     ) -> None:
         self.study = study
         self.folder = folder
@@ -77,6 +79,7 @@ class Laboratory:
         self._threads = threads
         self._most_threads = most_threads
         self._compiled = compiled
+        self._graphs = graphs
         self._alone = True
         self._batches: dict[tuple[DataChoice, Recipe], Batches] = {}
         self._batches_lock = threading.Lock()
@@ -269,6 +272,7 @@ class Laboratory:
             precision=self._precision,
             threads=self._threads,
             compiled=self._compiled,
+            graphs=self._graphs,
         )
         if self._threads is None and self._most_threads is not None:
             return replace(compute, threads=min(compute.threads, self._most_threads))

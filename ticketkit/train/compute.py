@@ -106,6 +106,7 @@ def choose_compute(
     threads: int | None = None,
     precision: Precision | None = None,
     compiled: bool = False,
+    graphs: bool = True,
 ) -> Compute:
     """Choose the device, and what is measured to be fastest on it.
 
@@ -115,6 +116,7 @@ def choose_compute(
         threads: Number of CPU threads, instead of the default.
         precision: Instead of the default, ``bf16`` on CUDA and ``fp32`` on the CPU.
         compiled: Whether to fuse the network's operators by ``torch.compile``.
+        graphs: Whether to capture a step as a CUDA graph, on CUDA.
 
     Raises:
         RunError: If there is no such device.
@@ -130,6 +132,7 @@ def choose_compute(
         precision=precision or ("fp32" if device == "cpu" else "bf16"),
         threads=threads or (1 if image_size <= SMALL_IMAGE else cores()),
         compiled=compiled,
+        graphs=graphs,
     )
 
 

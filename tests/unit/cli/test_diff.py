@@ -12,7 +12,6 @@ from click.testing import CliRunner, Result
 
 from ticketkit.bundle import save_ticket
 from ticketkit.cli.app import application
-from ticketkit.cli.commands import diff
 from ticketkit.errors import BundleError
 from ticketkit.provenance import Provenance
 from ticketkit.report.difference import Difference
@@ -20,6 +19,8 @@ from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket
 
 MakeTicket = Callable[..., Ticket]
+
+FORMAT = Path(__file__).parents[3] / "formats" / "diff-v1.md"
 
 
 def _run(command: str, *arguments: object) -> Result:
@@ -78,7 +79,8 @@ def test_json_holds_the_comparison_of_inspect_and_its_keys_are_documented(
     assert document["unmasked"].keys() == {"tensors", "different"}
     inspected = json.loads(_run("inspect", paths[0], "--compare", paths[1], "--json").stdout)
     assert document["comparison"] == inspected["comparison"]
-    assert all(f"``{key}``" in (diff.__doc__ or "") for key in (*document, *document["unmasked"], "field"))
+    specified = FORMAT.read_text(encoding="utf-8")
+    assert all(f"`{key}`" in specified for key in (*document, *document["unmasked"], "fields[].field"))
     save_ticket(make_ticket("resnet14-w2"), tmp_path / "other.st")
     document = json.loads(_run("diff", paths[0], tmp_path / "other.st", "--json").stdout)
     assert (document["unmasked"], document["comparison"]) == (None, None)

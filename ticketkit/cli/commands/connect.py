@@ -75,6 +75,7 @@ def command(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    graphs: bool,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -106,6 +107,7 @@ def command(
         precision=precision,
         threads=threads,
         compiled=compiled,
+        graphs=graphs,
     )
     seeds = [first_seed + number for number in range(pairs)]
     work = {name: _Work.of(ticket, setting, start, points) for name, ticket in tickets.items()}

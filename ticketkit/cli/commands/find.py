@@ -80,6 +80,7 @@ def command(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    graphs: bool,
     profile: bool,
     levels: int | None,
     sparsity: float | None,
@@ -137,6 +138,7 @@ def command(
                 precision=precision,
                 threads=threads,
                 compiled=compiled,
+                graphs=graphs,
                 processes=place.local_size,
             )
         if threads is None:

@@ -84,6 +84,7 @@ def command(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    graphs: bool,
     parallel: int | Literal["auto"],
     ray: str | None,
     ray_cpus: float,
@@ -112,7 +113,13 @@ def command(
     folder = out or Path(path.stem)
     part = Shard(number=shard[0], count=shard[1]) if shard else Shard()
     plan = plan_study(study, data_of)
-    settings: dict[str, Any] = {"device": device, "precision": precision, "threads": threads, "compiled": compiled}
+    settings: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "compiled": compiled,
+        "graphs": graphs,
+    }
     laboratory = Laboratory(study, folder, **settings)
     cluster = None
     if ray is not None:

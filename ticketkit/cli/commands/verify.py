@@ -142,6 +142,7 @@ def command(
     precision: str | None,
     threads: int | None,
     compiled: bool,
+    graphs: bool,
     parallel: int | Literal["auto"],
     profile: bool,
     expectations: tuple[str, ...],
@@ -181,6 +182,7 @@ def command(
         precision=precision,
         threads=threads,
         compiled=compiled,
+        graphs=graphs,
     )
     all_seeds = [first_seed + number for number in range(seeds)]
     at_once = setting.at_once(parallel, seeds * len([TICKET, *arms, *rivals]), ticket.arch)
