@@ -30,7 +30,8 @@ from ticketkit.train import Batches, Compute, Progress, choose_compute, memory_b
 from ticketkit.train.parallel import Parallel, how_many
 from ticketkit.train.setting import describe_setting
 from ticketkit.verify import ARMS, Bench, run_arm
-from ticketkit.verify.run import context_of, layer_densities, network_seed, origin_of
+from ticketkit.verify.run import layer_densities, origin_of
+from ticketkit.verify.training import context_of, network_seed
 
 OnEpoch = Callable[[str, Progress], None]
 

@@ -2,7 +2,8 @@
 
 from ticketkit.verify.arm import ARMS, Arm, Context, Start, Target
 from ticketkit.verify.bench import Bench
-from ticketkit.verify.run import DEFAULT_ARMS, RunReport, obstacles, run_arm, verify_ticket
+from ticketkit.verify.run import DEFAULT_ARMS, RunReport, obstacles, verify_ticket
+from ticketkit.verify.training import run_arm
 
 __all__ = [
     "ARMS",

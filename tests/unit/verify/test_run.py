@@ -19,7 +19,8 @@ from ticketkit.train import Batches, Compute, train
 from ticketkit.train.flops import forward_flops, training_flops
 from ticketkit.train.rewiring import Rewiring
 from ticketkit.verify import ARMS, Bench, RunReport, Target, run_arm, verify_ticket
-from ticketkit.verify.run import context_of, layer_densities, network_seed, origin_of
+from ticketkit.verify.run import layer_densities, origin_of
+from ticketkit.verify.training import context_of, network_seed
 
 CPU = Compute()
 
