@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Parallel = int | Literal["auto"]
+"""What ``--parallel`` says."""
 
-def _parallel(_ctx: click.Context, _param: click.Parameter, value: str) -> int | Literal["auto"]:
+
+def _parallel(_ctx: click.Context, _param: click.Parameter, value: str) -> Parallel:
     if value == "auto":
         return "auto"
     if not value.isdecimal() or int(value) < 1:
@@ -124,7 +127,7 @@ class Setting:
         """Optimiser steps an epoch; at least 1, so that what only estimates need not check."""
         return max(len(self.data.train_labels) // self.recipe.batch, 1)
 
-    def at_once(self, parallel: int | Literal["auto"], jobs: int, arch: ArchSpec) -> int:
+    def at_once(self, parallel: Parallel, jobs: int, arch: ArchSpec) -> int:
         """How many of so many trainings of a network to run at once; see :func:`ticketkit.train.parallel.how_many`."""
         from ticketkit.train.parallel import how_many
 
@@ -188,28 +191,22 @@ def trainings_at_once(count: int) -> str:
     return f", {count} trainings at once" if count > 1 else ""
 
 
-def no_time() -> Spent:
-    """The time of trainings before the first one."""
-    from ticketkit.train.loop import Spent
-
-    return Spent()
-
-
-def profile_lines(spent: Spent, wall: float, at_once: int = 1) -> list[str]:
+def profile_lines(trainings: Sequence[Spent], wall: float, at_once: int = 1) -> list[str]:
     """Lines that say where the time of trainings went.
 
     Args:
-        spent: The time of all trainings together.
+        trainings: Where that of each went.
         wall: How long all of it took, in seconds.
         at_once: How many trainings ran at once.
     """
-    available = max(wall * at_once, spent.whole, 1e-9)
+    known = sum(spent.whole for spent in trainings)
+    available = max(wall * at_once, known, 1e-9)
     parts = {
-        "steps": spent.steps - spent.waiting,
-        "waiting for images": spent.waiting,
-        "evaluation": spent.evaluation,
-        "building, moving, checkpoints": spent.rest,
-        "all else": available - spent.whole,
+        "steps": sum(spent.steps - spent.waiting for spent in trainings),
+        "waiting for images": sum(spent.waiting for spent in trainings),
+        "evaluation": sum(spent.evaluation for spent in trainings),
+        "building, moving, checkpoints": sum(spent.rest for spent in trainings),
+        "all else": available - known,
     }
     rows = [[name, f"{100 * seconds / available:.1f} %", f"{seconds:,.1f}"] for name, seconds in parts.items()]
     return text_table(["time", "share", "seconds"], rows, left={"time"})

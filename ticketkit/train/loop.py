@@ -63,14 +63,6 @@ class Spent:
         """All of it."""
         return self.steps + self.evaluation + self.rest
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
-            steps=self.steps + other.steps,
-            waiting=self.waiting + other.waiting,
-            evaluation=self.evaluation + other.evaluation,
-            rest=self.rest + other.rest,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:

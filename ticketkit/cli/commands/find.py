@@ -22,7 +22,6 @@ from ticketkit.cli.training import (
     TrainingProgress,
     describe_device,
     load_setting,
-    no_time,
     profile_lines,
     with_options,
 )
@@ -186,8 +185,7 @@ def command(
     else:
         echo("", *_table(watcher.reports), "", *_closing(ticket, out, elapsed))
     if profile:
-        spent = sum((report.spent for report in watcher.reports), no_time())
-        echo("", *profile_lines(spent, elapsed), err=as_json)
+        echo("", *profile_lines([report.spent for report in watcher.reports], elapsed), err=as_json)
 
 
 def level_path(out: Path, level: int) -> Path:

@@ -9,12 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ticketkit.cli.output import command_line, counted, echo, echo_json, fields
-from ticketkit.cli.training import COMPUTE_OPTIONS, PARALLEL_OPTION, TrainingProgress, trainings_at_once, with_options
+from ticketkit.cli.training import (
+    COMPUTE_OPTIONS,
+    PARALLEL_OPTION,
+    Parallel,
+    TrainingProgress,
+    trainings_at_once,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from ticketkit.report.cells import StudyResults
@@ -85,7 +92,7 @@ def command(
     threads: int | None,
     compiled: bool,
     graphs: bool,
-    parallel: int | Literal["auto"],
+    parallel: Parallel,
     ray: str | None,
     ray_cpus: float,
     ray_gpus: float | None,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,12 +20,12 @@ from ticketkit.cli.training import (
     PARALLEL_OPTION,
     PROFILE_OPTION,
     TRAINING_OPTIONS,
+    Parallel,
     Setting,
     TrainingProgress,
     describe_device,
     found_on,
     load_setting,
-    no_time,
     profile_lines,
     recipe_for,
     trainings_at_once,
@@ -38,6 +38,7 @@ from ticketkit.report.judgement import Expectation, parse_expectation
 if TYPE_CHECKING:
     from ticketkit.ticket import Ticket
     from ticketkit.train import Progress
+    from ticketkit.train.loop import Spent
     from ticketkit.verify import RunReport
 
 EXIT_NOT_HELD = 3
@@ -143,7 +144,7 @@ def command(
     threads: int | None,
     compiled: bool,
     graphs: bool,
-    parallel: int | Literal["auto"],
+    parallel: Parallel,
     profile: bool,
     expectations: tuple[str, ...],
     out: Path | None,
@@ -317,7 +318,7 @@ class _Watcher:
     def __init__(self, bar: TrainingProgress, work: _Work) -> None:
         self._bar = bar
         self._work = work
-        self.spent = no_time()
+        self.spent: list[Spent] = []
 
     def on_epoch(self, label: str, seed: int, progress: Progress) -> None:
         shown = f"{label}, seed {seed}  epoch {progress.epoch}/{progress.epochs}"
@@ -325,7 +326,7 @@ class _Watcher:
 
     def on_run(self, report: RunReport) -> None:
         run = report.run
-        self.spent += report.spent
+        self.spent.append(report.spent)
         line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {run.seconds:.1f} s"
         self._bar.done(line, self._work.of_arm(report.arm), *self._of(report))
 
