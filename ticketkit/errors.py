@@ -9,6 +9,8 @@ TicketkitError
 ├── RecipeError          (ValueError)  a training recipe with an unknown or impossible field
 ├── StudyError           (ValueError)  a study with an unknown or impossible field, or a damaged folder of one
 ├── RunError                           a run folder that cannot be used, or a training that broke
+│   └── TrainingError                  a loss that is not finite, or a layer of which nothing is left
+├── SignatureError       (ValueError)  a key that cannot be used, or a signature that does not hold
 └── BundleError          (ValueError)  a file that is not a sound ticket, or cannot be written
     └── BundleVersionError             a ticket of a format version this reader does not know
 ```
@@ -47,6 +49,14 @@ class StudyError(TicketkitError, ValueError):
 
 class RunError(TicketkitError):
     """A run folder that cannot be used, or a training that broke."""
+
+
+class TrainingError(RunError):
+    """A training that cannot be gone on with: its loss is not finite, or all weights of a layer are pruned."""
+
+
+class SignatureError(TicketkitError, ValueError):
+    """A key that cannot be used, or a signature that is missing, damaged, or not of the ticket and key it must be of."""
 
 
 class BundleError(TicketkitError, ValueError):

@@ -105,6 +105,10 @@ class FlatParameters:
         else:
             buffer.copy_(torch.from_numpy(momentum.copy()))
 
+    def are_finite(self) -> bool:
+        """Whether every parameter is a finite number."""
+        return bool(torch.isfinite(self.values.detach()).all())
+
     def pruned_are_zero(self) -> bool:
         """Whether every pruned weight is exactly zero."""
         return not bool(torch.any(self.values.detach()[self.mask == 0]))

@@ -19,10 +19,11 @@ from ticketkit.train.batches import Batches
 from ticketkit.train.checkpoint import Checkpoint, TrainingState
 from ticketkit.train.compute import Compute
 from ticketkit.train.distributed import ALONE, Group, part_of
+from ticketkit.train.divergence import Guard
 from ticketkit.train.evaluate import evaluate
 from ticketkit.train.rewiring import Rewiring, rewire
 from ticketkit.train.schedule import learning_rate
-from ticketkit.train.steps import steps_for
+from ticketkit.train.steps import Steps, steps_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +125,10 @@ def train(
         group: The ranks that train the network together, each calling this function with the same arguments.
 
     Raises:
-        RunError: If the network does not start from the given weights bit for bit, the loss is not finite at the end
-            of an epoch, a pruned weight is not zero at the end, there are both rewiring and a checkpoint, or a rank is
-            lost or has other weights than the first.
+        TrainingError: If the loss of an epoch or a weight at the end is not finite; says which layer was the first to
+            break, where one process trains a fixed mask.
+        RunError: If the network does not start from the given weights bit for bit, a pruned weight is not zero at the
+            end, there are both rewiring and a checkpoint, or a rank is lost or has other weights than the first.
         DataError: If the ranks cannot share a batch evenly.
     """
     if rewiring is not None and checkpoint is not None:
@@ -142,43 +144,38 @@ def train(
     end = total if last_step is None else min(last_step, total)
     waited = batches.waited
     with compute.applied(), steps_for(arch, part_of(batches, group), compute, group) as steps:
-        steps.start(
-            tensors if saved is None else saved.tensors, mask, momentum=None if saved is None else saved.momentum
-        )
+
+        def state() -> TrainingState:
+            momentum = steps.flat.momentum(steps.optimiser)
+            return TrainingState(step=step, tensors=export_tensors(steps.model), momentum=momentum, captured=captured)
+
+        given = tensors if saved is None else saved.tensors
+        steps.start(given, mask, momentum=None if saved is None else saved.momentum)
         if saved is None:
             _check_start(steps.model, tensors, mask)
-        group.check_alike("weights to start from", tensors if saved is None else saved.tensors)
+        group.check_alike("weights to start from", given)
+        # Several ranks would have to repeat a training together, and rewiring changes its mask.
+        repeats = group.size == 1 and rewiring is None
+        guard = Guard(
+            arch=arch, mask=mask, batches=batches, seed=seed, compute=compute, state=state() if repeats else None
+        )
         steps_began, steps_before = time.perf_counter(), step
         while step < end:
             epoch, begun_at = step // per_epoch, step
             epoch_end = min((epoch + 1) * per_epoch, end)
             rates = [learning_rate(recipe, later, per_epoch) for later in range(step, epoch_end)]
             steps.begin_epoch(seed, epoch, step % per_epoch, rates)
-            while step < epoch_end:
-                if step == capture_step:
-                    captured = export_tensors(steps.model)
-                if rewiring is not None and rewiring.is_due(step, total):
-                    steps.gradients()
-                    rewire(steps.flat, steps.optimiser, rewiring, step, total)
-                else:
-                    steps.step()
-                step += 1
+            captured = _make_steps(steps, range(step, epoch_end), total, capture_step, rewiring) or captured
+            step = epoch_end
             group.average(steps.losses)
             # The epoch's one synchronisation with the device.
             loss = float(steps.losses) / (step - begun_at)
-            if not math.isfinite(loss):
-                raise RunError(
-                    f"the training loss must stay finite (got {loss} in epoch {epoch + 1}); "
-                    "try a lower lr or a longer warmup"
-                )
-            if checkpoint is not None and group.leads and checkpoint.is_due():
-                state = TrainingState(
-                    step=step,
-                    tensors=export_tensors(steps.model),
-                    momentum=steps.flat.momentum(steps.optimiser),
-                    captured=captured,
-                )
-                checkpoint.save(state)
+            guard.check(loss, step, steps, ended=step == end)
+            due = checkpoint is not None and group.leads and checkpoint.is_due()
+            if (due or guard.is_due()) and steps.flat.are_finite():
+                guard.keep(sound := state())
+                if checkpoint is not None and due:
+                    checkpoint.save(sound)
             if on_epoch is not None:
                 on_epoch(Progress(epoch=epoch + 1, epochs=recipe.epochs, step=step, loss=loss))
         if not steps.flat.pruned_are_zero():
@@ -200,6 +197,22 @@ def train(
         captured=captured,
         spent=Spent(steps=stepping, waiting=waiting, evaluation=evaluating, rest=seconds - stepping - evaluating),
     )
+
+
+def _make_steps(
+    steps: Steps, numbers: range, total: int, capture_step: int | None, rewiring: Rewiring | None
+) -> Tensors | None:
+    """Make some steps of one epoch; gives the tensors before the step to be captured, if it is one of them."""
+    captured: Tensors | None = None
+    for step in numbers:
+        if step == capture_step:
+            captured = export_tensors(steps.model)
+        if rewiring is not None and rewiring.is_due(step, total):
+            steps.gradients()
+            rewire(steps.flat, steps.optimiser, rewiring, step, total)
+        else:
+            steps.step()
+    return captured
 
 
 def _check_start(model: nn.Module, tensors: Tensors, mask: Mask | None) -> None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,14 +8,15 @@ import torch
 
 from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.data import ImageData
-from ticketkit.errors import RunError
+from ticketkit.errors import RunError, TrainingError
 from ticketkit.mask import BoolArray, Mask
 from ticketkit.models import initialise
 from ticketkit.recipe import Recipe
-from ticketkit.train import Batches, Compute, Progress, train
+from ticketkit.train import Batches, Compute, Progress, divergence, loop, train
 from ticketkit.train.checkpoint import Checkpoint
 from ticketkit.train.flat import FlatParameters
 from ticketkit.train.rewiring import Rewiring
+from ticketkit.train.steps import EagerSteps
 
 RECIPE = Recipe(name="tiny", epochs=3, batch=16, lr=0.05, nesterov=True, weight_decay=1e-3, warmup=1, crop=1, flip=True)
 STEPS = 12
@@ -163,10 +165,55 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path):
         Checkpoint(path=path, label="a").load()
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(arch: ArchSpec, stripes: ImageData):
+def diverging(arch: ArchSpec, stripes: ImageData, **options: object) -> str:
     recipe = Recipe(name="wild", epochs=3, batch=16, lr=1e5)
-    with pytest.raises(RunError, match=r"loss must stay finite \(got (nan|inf) in epoch \d\); try a lower lr"):
-        train(arch, initialise(arch, 0), None, Batches(stripes, recipe), seed=0, compute=CPU)
+    with pytest.raises(TrainingError) as caught:
+        train(arch, initialise(arch, 0), None, Batches(stripes, recipe), seed=0, compute=CPU, **options)
+    return str(caught.value)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_layer(arch: ArchSpec, stripes: ImageData):
+    found = re.fullmatch(
+        r"loss and weights must stay finite in a training \(after epoch (\d) the loss is (?:nan|inf), first in "
+        r"step (\d+), in the output of (\S+)\); try a lower lr or a longer warmup",
+        diverging(arch, stripes),
+    )
+    assert found is not None
+    epoch, step, layer = int(found[1]), int(found[2]), found[3]
+    assert 4 * (epoch - 1) < step <= 4 * epoch
+    assert layer in {spec.name for spec in arch.layers()}
+
+
+def test_the_layer_is_named_whichever_state_the_training_is_repeated_from(
+    arch: ArchSpec, stripes: ImageData, monkeypatch: pytest.MonkeyPatch
+):
+    from_its_start = diverging(arch, stripes)
+    monkeypatch.setattr(divergence, "INTERVAL", 0.0)
+    assert diverging(arch, stripes) == from_its_start
+
+
+def test_where_it_cannot_be_repeated_no_layer_is_named(arch: ArchSpec, stripes: ImageData):
+    rewiring = Rewiring(grow="random", seed=0)
+    assert "first in" not in diverging(arch, stripes, rewiring=rewiring)
+
+
+def test_a_training_that_ends_with_weights_that_are_not_finite_is_stopped(
+    arch: ArchSpec, stripes: ImageData, monkeypatch: pytest.MonkeyPatch
+):
+    """The loss of the last step is of the weights before its update, so it does not tell."""
+
+    def overflow(steps: EagerSteps) -> None:
+        make(steps)
+        if float(steps.optimiser.param_groups[0]["lr"]) == 0.05 / 8:
+            with torch.no_grad():
+                steps.flat.values[0] = torch.inf
+
+    make = EagerSteps.step
+    monkeypatch.setattr(EagerSteps, "step", overflow)
+    monkeypatch.setattr(loop, "learning_rate", lambda recipe, step, per_epoch: 0.05 / 8 if step == 11 else 0.05)
+    monkeypatch.setattr(divergence, "learning_rate", loop.learning_rate)
+    with pytest.raises(TrainingError, match=r"first in step 12, in the update of the weights"):
+        train(arch, initialise(arch, 0), None, Batches(stripes, RECIPE), seed=0, compute=CPU)
 
 
 @pytest.mark.parametrize("spoilt", ["kept", "pruned"])
