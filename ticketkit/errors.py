@@ -15,12 +15,43 @@ TicketkitError
     └── BundleVersionError             a ticket of a format version this reader does not know
 ```
 
-A message is one line: what must hold, what came, and the file or tensor.
+A message is one line: what must hold, what came, and the file or tensor. It may quote files from strangers, so whatever
+could steer a terminal is replaced, and what is too long loses its middle.
 """
+
+from __future__ import annotations
+
+LONGEST_MESSAGE = 1_000
+"""The most characters of a message."""
+
+_LAST = 400
+"""How many of them its end gets, which names the file."""
 
 
 class TicketkitError(Exception):
-    """Base of every error that ticketkit raises on purpose."""
+    """Base of every error that ticketkit raises on purpose.
+
+    Args:
+        message: What must hold, what came, and where. It becomes one printable line of at most
+            :data:`LONGEST_MESSAGE` characters.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """A text that may quote a file, as one printable line: white space is spaces, other control characters are �."""
+    if len(text) > longest:
+        last = min(_LAST, longest // 2)
+        text = f"{text[: longest - last - 1]}…{text[-last:]}"
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else "\N{REPLACEMENT CHARACTER}"
 
 
 class ArchError(TicketkitError, ValueError):
@@ -56,7 +87,7 @@ class TrainingError(RunError):
 
 
 class SignatureError(TicketkitError, ValueError):
-    """A key that cannot be used, or a signature that is missing, damaged, or not of the ticket and key it must be of."""
+    """A key that cannot be used, or a signature that is missing, damaged, of another ticket, or by another key."""
 
 
 class BundleError(TicketkitError, ValueError):
