@@ -34,12 +34,7 @@ def _parallel(_ctx: click.Context, _param: click.Parameter, value: str) -> Paral
     return int(value)
 
 
-DATA_OPTIONS = (
-    click.option(
-        "--dataset",
-        metavar="NAME",
-        help="digits (embedded), cifar10, cifar100, svhn, mnist, fashion-mnist or folder.",
-    ),
+PLACE_OPTIONS = (
     click.option(
         "--data-dir",
         type=click.Path(path_type=Path, file_okay=False),
@@ -54,27 +49,43 @@ DATA_OPTIONS = (
         default=None,
         help="Decode the images of a folder for every epoch anew, or hold them in memory: by default as they fit.",
     ),
+)
+DATA_OPTIONS = (
+    click.option(
+        "--dataset",
+        metavar="NAME",
+        help="digits (embedded), cifar10, cifar100, svhn, mnist, fashion-mnist or folder.",
+    ),
+    *PLACE_OPTIONS,
     click.option(
         "--limit", type=click.IntRange(min=1), help="Train on this many images only, spread evenly over the classes."
     ),
 )
+PRECISION_OPTION = click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default; tf32 is CUDA's alone.",
+)
+THREADS_OPTION = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
+)
+GRAPHS_OPTION = click.option(
+    "--graphs/--no-graphs",
+    default=True,
+    help="Whether to capture a step as one CUDA graph; on a GPU it is the default.",
+)
 COMPUTE_OPTIONS = (
     click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to compute."),
-    click.option(
-        "--precision",
-        type=click.Choice(["fp32", "tf32", "bf16"]),
-        help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default; tf32 is CUDA's alone.",
-    ),
-    click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
-    ),
+    PRECISION_OPTION,
+    THREADS_OPTION,
     click.option("--compile", "compiled", is_flag=True, help="Fuse the network's operators by torch.compile."),
+    GRAPHS_OPTION,
     click.option(
-        "--graphs/--no-graphs",
-        default=True,
-        help="Whether to capture a step as one CUDA graph; on a GPU it is the default.",
+        "--deterministic",
+        is_flag=True,
+        help="On a GPU, compute so that the same command gives the same bits again, if slower; the CPU always does.",
     ),
 )
 PROFILE_OPTION = click.option("--profile", is_flag=True, help="Say at the end where the time went.")
@@ -147,14 +158,42 @@ def load_setting(
     threads: int | None,
     compiled: bool,
     graphs: bool,
+    deterministic: bool,
     processes: int = 1,
 ) -> Setting:
     """Load the data, with a progress bar where that takes long, and choose the device.
 
     Other ``processes`` than this one alone share the machine's cores and memory.
     """
+    from ticketkit.train import choose_compute
+
+    data = load_images(
+        dataset, data_dir=data_dir, image_size=image_size, stream=stream, device=device, processes=processes
+    ).limited(limit)
+    compute = choose_compute(
+        device,
+        image_size=max(data.shape[1:]),
+        threads=threads,
+        precision=precision,  # type: ignore[arg-type]  # click has checked the choice
+        compiled=compiled,
+        graphs=graphs,
+        deterministic=deterministic,
+    )
+    return Setting(data=data, recipe=recipe, compute=compute)
+
+
+def load_images(
+    dataset: str,
+    *,
+    data_dir: Path | None,
+    image_size: int | None,
+    stream: bool | None,
+    device: str,
+    processes: int = 1,
+) -> ImageData:
+    """Load a data set for a device, with a progress bar where that takes long; see :func:`load_setting`."""
     from ticketkit.data import DataRequest, load_data
-    from ticketkit.train import choose_compute, memory_budget
+    from ticketkit.train import memory_budget
     from ticketkit.train.allocator import keep_freed_memory
     from ticketkit.train.compute import cores
 
@@ -169,16 +208,7 @@ def load_setting(
             on_progress=advance,
             on_wait=_say,
         )
-        data = load_data(dataset, request).limited(limit)
-    compute = choose_compute(
-        device,
-        image_size=max(data.shape[1:]),
-        threads=threads,
-        precision=precision,  # type: ignore[arg-type]  # click has checked the choice
-        compiled=compiled,
-        graphs=graphs,
-    )
-    return Setting(data=data, recipe=recipe, compute=compute)
+        return load_data(dataset, request)
 
 
 def describe_device(setting: Setting) -> str:

@@ -1,8 +1,13 @@
+import os
+from typing import Any
+
 import pytest
 import torch
 
+import ticketkit
 from ticketkit.errors import RunError
 from ticketkit.train import Compute, choose_compute
+from ticketkit.train.compute import WORKSPACE_VARIABLE
 
 
 def test_small_images_take_one_thread_and_large_ones_every_core(monkeypatch: pytest.MonkeyPatch):
@@ -41,3 +46,104 @@ def test_threads_are_set_inside_the_block_alone():
     with Compute(threads=before + 1).applied():
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+# --- deterministic algorithms
+
+GPU = {"device": "cuda:0", "precision": "bf16"}
+
+
+@pytest.fixture
+def no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that says nothing of cuBLAS's workspace, before and after."""
+    monkeypatch.setenv(WORKSPACE_VARIABLE, "to be restored")
+    monkeypatch.delenv(WORKSPACE_VARIABLE)
+
+
+def settings() -> tuple[object, ...]:
+    memory: Any = torch.utils.deterministic
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.deterministic,
+        torch.backends.cudnn.benchmark,
+        memory.fill_uninitialized_memory,
+    )
+
+
+@pytest.mark.usefixtures("no_workspace")
+def test_deterministic_algorithms_are_chosen_inside_the_block_alone():
+    before = settings()
+    with Compute(deterministic=True, **GPU).applied():
+        assert settings() == (True, False, True, False, False)
+        assert os.environ[WORKSPACE_VARIABLE] == ":4096:8"
+    assert settings() == before
+
+
+@pytest.mark.usefixtures("no_workspace")
+def test_without_them_cudnn_looks_for_the_fastest_kernels():
+    with Compute(**GPU).applied():
+        assert settings() == (False, False, False, True, True)
+    assert WORKSPACE_VARIABLE not in os.environ
+
+
+@pytest.mark.usefixtures("no_workspace")
+def test_blocks_of_equal_settings_lie_inside_each_other_as_threads_need():
+    compute = Compute(deterministic=True, **GPU)
+    before = settings()
+    with compute.applied():
+        with compute.applied():
+            pass
+        assert settings() == (True, False, True, False, False)
+    assert settings() == before
+
+
+@pytest.mark.usefixtures("no_workspace")
+def test_an_operator_without_a_deterministic_algorithm_is_told_in_a_line():
+    before = settings()
+    reason = "avg_pool3d_backward_cuda does not have a deterministic implementation, but you set 'torch.use_…'. You can"
+    compute = Compute(deterministic=True, **GPU)
+    told = r"\(avg_pool3d_backward_cuda does not have a deterministic implementation\); train without it"
+    with pytest.raises(RunError, match=told), compute.applied():
+        raise RuntimeError(reason)
+    with pytest.raises(RuntimeError, match="out of memory"), compute.applied():
+        raise RuntimeError("out of memory")
+    assert settings() == before
+
+
+def test_a_workspace_that_does_not_repeat_itself_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv(WORKSPACE_VARIABLE, ":0:0")
+    with pytest.raises(RunError, match=r"CUBLAS_WORKSPACE_CONFIG must be :4096:8 or :16:8, or not set \(got ':0:0'\)"):
+        choose_compute("cuda", image_size=8, deterministic=True)
+    assert not choose_compute("cuda", image_size=8).deterministic
+    monkeypatch.setenv(WORKSPACE_VARIABLE, ":16:8")
+    assert choose_compute("cuda", image_size=8, deterministic=True).deterministic
+
+
+def test_fused_operators_are_not_deterministic_on_cuda():
+    with pytest.raises(RunError, match=r"must not be compiled"):
+        Compute(deterministic=True, compiled=True, **GPU)
+    assert Compute(deterministic=True, compiled=True).compiled, "the CPU is deterministic in any case"
+
+
+def test_what_made_a_result_is_described(monkeypatch: pytest.MonkeyPatch):
+    plain = Compute(threads=2).describe()
+    assert plain == {
+        "ticketkit": ticketkit.__version__,
+        "torch": str(torch.__version__),
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 2,
+    }
+    assert Compute(threads=2, deterministic=True).describe() == plain, "no result on the CPU depends on it"
+    assert Compute(threads=2, deterministic=True).summary == "cpu, 2 threads, fp32"
+    monkeypatch.setenv("TICKETKIT_COMMIT", "abcdef1")
+    assert Compute(threads=2).describe() == plain | {"commit": "abcdef1"}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA X")
+    there = Compute(deterministic=True, **GPU)
+    assert there.describe()["deterministic"] is True
+    assert "threads" not in there.describe()
+    assert there.summary == "NVIDIA X (cuda:0), bf16, deterministic"
+    assert "deterministic" not in Compute(**GPU).describe()

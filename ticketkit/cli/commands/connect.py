@@ -76,6 +76,7 @@ def command(
     threads: int | None,
     compiled: bool,
     graphs: bool,
+    deterministic: bool,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -108,6 +109,7 @@ def command(
         threads=threads,
         compiled=compiled,
         graphs=graphs,
+        deterministic=deterministic,
     )
     seeds = [first_seed + number for number in range(pairs)]
     work = {name: _Work.of(ticket, setting, start, points) for name, ticket in tickets.items()}
