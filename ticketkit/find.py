@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +21,7 @@ import numpy as np
 from ticketkit._version import __version__
 from ticketkit.arch import ArchSpec
 from ticketkit.data import ImageData
-from ticketkit.errors import MaskError, RunError
+from ticketkit.errors import MaskError, RunError, TrainingError
 from ticketkit.mask import Mask
 from ticketkit.models import initialise
 from ticketkit.models.build import Tensors
@@ -31,6 +32,7 @@ from ticketkit.run_folder import RunFolder
 from ticketkit.selection import drop_lowest
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute, train
+from ticketkit.train.checkpoint import DEFAULT_INTERVAL
 from ticketkit.train.distributed import ALONE, Group, check_shares
 from ticketkit.train.flops import training_flops
 from ticketkit.train.loop import Spent
@@ -103,9 +105,10 @@ def find_ticket(
     prune_head: bool | None = None,
     prunable: Collection[str] | None = None,
     rewinding: Rewinding = "weights",
+    allow_collapse: bool = False,
     run_dir: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    checkpoint_seconds: float = 60.0,
+    checkpoint_seconds: float = DEFAULT_INTERVAL,
     on_level: Callable[[LevelReport], None] | None = None,
     on_epoch: Callable[[int, Progress], None] | None = None,
     batches: Batches | None = None,
@@ -129,6 +132,8 @@ def find_ticket(
         rewinding: What goes back to the rewind step after pruning: ``weights`` and the learning rate, or the learning
             ``rate`` alone, the weights going on from where they are (Renda et al., "Comparing Rewinding and Fine-tuning
             in Neural Network Pruning", 2020).
+        allow_collapse: Whether to go on with a level of which a whole layer is pruned. Nothing passes through such a
+            layer any more but what goes around it by a shortcut, and no later level brings it back.
         run_dir: A folder that keeps what a killed run needs to go on; None keeps nothing. Only rank 0 uses it.
         resume: Whether to go on with the run that ``run_dir`` holds.
         checkpoint_seconds: Least time between two checkpoints inside a level.
@@ -145,6 +150,9 @@ def find_ticket(
 
     Raises:
         ArchError, DataError, MaskError, RecipeError: If the arguments do not fit each other.
+        TrainingError: If a level's training diverges, or a level prunes all of a layer; says which level and layer. The
+            levels before it have been given to ``on_level``.
+        BusyError: If another run is at work in the run folder.
         RunError: If there is no such device, the run folder cannot be used, a training breaks, or a rank is lost or
             has come to something else than the others.
     """
@@ -161,70 +169,82 @@ def find_ticket(
     flops = Flops(sparse=0.0, dense=0.0)
     run = _describe_run(arch, provenance, mask)
     group.check_alike("network, data, recipe and environment", json.dumps([run, levels], sort_keys=True).encode())
-    folder = RunFolder(Path(run_dir), run, resume=resume) if run_dir is not None and group.leads else None
-
-    start: Tensors = initialise(arch, seed)
-    rewound = start
-    outcome: _Outcome | None = None
-    results: list[LevelResult] = []
-    for level in range(levels + 1):
-        if outcome is not None:
-            mask = group.of_first(partial(drop_lowest, magnitudes(outcome.tensors, mask), mask, rate))
-            group.check_alike("mask", mask)
-            start = rewound if rewinding == "weights" else mask.applied_to(outcome.tensors)
-        name = f"level-{level:02d}"
-        outcome = group.of_first(partial(_resumed, folder, name, mask))
-        if outcome is None:
-            trained = train(
-                arch,
-                start,
-                mask,
-                batches,
-                seed=seed,
-                compute=compute,
-                first_step=rewind_step if level else 0,
-                capture_step=None if level else rewind_step,
-                checkpoint=folder.checkpoint(name, checkpoint_seconds) if folder is not None else None,
-                on_epoch=partial(on_epoch, level) if on_epoch is not None else None,
-                group=group,
-            )
-            outcome = _Outcome(
-                tensors=trained.tensors,
-                accuracy=trained.accuracy,
-                seconds=trained.seconds,
-                resumed=False,
-                rewound=trained.captured,
-                spent=trained.spent,
-            )
-        if outcome.rewound is not None:
-            rewound = outcome.rewound
-        results.append(LevelResult(level=level, kept=mask.kept, total=mask.total, accuracy=outcome.accuracy))
-        steps = total_steps - (rewind_step if level else 0)
-        flops += training_flops(arch, data.shape, mask, steps * recipe.batch)
-        # Level 0 starts from the initial weights, but what stands for it is where the other levels would start.
-        held = start if level and rewinding == "rate" else rewound
-        ticket = Ticket.from_arrays(
-            arch,
-            held,
-            mask,
-            weights=final if level and rewinding == "rate" else first,
-            provenance=replace(provenance, level=level, flops=flops),
-            results=_summary(results, tolerance),
-        )
-        _check_rewound(ticket, held, mask)
-        if folder is not None and not outcome.resumed:
-            _keep_level(folder, name, ticket, outcome, final)
-        if on_level is not None:
-            on_level(
-                LevelReport(
-                    result=results[-1],
-                    ticket=ticket,
-                    seconds=outcome.seconds,
-                    resumed=outcome.resumed,
-                    spent=outcome.spent,
+    opened = RunFolder(Path(run_dir), run, resume=resume) if run_dir is not None and group.leads else nullcontext()
+    with opened as folder:
+        start: Tensors = initialise(arch, seed)
+        rewound = start
+        outcome: _Outcome | None = None
+        results: list[LevelResult] = []
+        for level in range(levels + 1):
+            if outcome is not None:
+                mask = group.of_first(partial(drop_lowest, magnitudes(outcome.tensors, mask), mask, rate))
+                group.check_alike("mask", mask)
+                if not allow_collapse:
+                    _check_collapse(mask, level)
+                start = rewound if rewinding == "weights" else mask.applied_to(outcome.tensors)
+            name = f"level-{level:02d}"
+            outcome = group.of_first(partial(_resumed, folder, name, mask))
+            if outcome is None:
+                if folder is not None:
+                    folder.reserve(_room(start))
+                with _naming(level):
+                    trained = train(
+                        arch,
+                        start,
+                        mask,
+                        batches,
+                        seed=seed,
+                        compute=compute,
+                        first_step=rewind_step if level else 0,
+                        capture_step=None if level else rewind_step,
+                        checkpoint=folder.checkpoint(name, checkpoint_seconds) if folder is not None else None,
+                        on_epoch=partial(on_epoch, level) if on_epoch is not None else None,
+                        group=group,
+                    )
+                outcome = _Outcome(
+                    tensors=trained.tensors,
+                    accuracy=trained.accuracy,
+                    seconds=trained.seconds,
+                    resumed=False,
+                    rewound=trained.captured,
+                    spent=trained.spent,
                 )
+            if outcome.rewound is not None:
+                rewound = outcome.rewound
+            results.append(LevelResult(level=level, kept=mask.kept, total=mask.total, accuracy=outcome.accuracy))
+            steps = total_steps - (rewind_step if level else 0)
+            flops += training_flops(arch, data.shape, mask, steps * recipe.batch)
+            # Level 0 starts from the initial weights, but what stands for it is where the other levels would start.
+            held = start if level and rewinding == "rate" else rewound
+            ticket = Ticket.from_arrays(
+                arch,
+                held,
+                mask,
+                weights=final if level and rewinding == "rate" else first,
+                provenance=replace(provenance, level=level, flops=flops),
+                results=_summary(results, tolerance),
             )
+            _check_rewound(ticket, held, mask)
+            if folder is not None and not outcome.resumed:
+                _keep_level(folder, name, ticket, outcome, final)
+            if on_level is not None:
+                on_level(
+                    LevelReport(
+                        result=results[-1],
+                        ticket=ticket,
+                        seconds=outcome.seconds,
+                        resumed=outcome.resumed,
+                        spent=outcome.spent,
+                    )
+                )
+        if folder is not None:
+            folder.checkpoint("", 0).remove()  # a run that was killed just before it removed its own
     return ticket
+
+
+def _room(tensors: Tensors) -> int:
+    """Bytes that the end of a level takes, at most: two dense tickets, or a checkpoint."""
+    return 3 * sum(array.nbytes for array in tensors.values()) + 1000 * len(tensors) + 2**16
 
 
 def _check(arch: ArchSpec, data: ImageData, levels: int, rate: float, tolerance: float) -> None:
@@ -247,6 +267,23 @@ def full_mask(arch: ArchSpec, prunable: Collection[str]) -> Mask:
     if unknown := sorted(set(prunable) - set(shapes)):
         raise MaskError(f"prunable tensors must be weights of {arch.name} (got {unknown[0]!r})")
     return Mask({name: np.ones(shape, dtype=np.bool_) for name, shape in shapes.items() if name in prunable})
+
+
+def _check_collapse(mask: Mask, level: int) -> None:
+    for name, kept in mask.items():
+        if not kept.any():
+            raise TrainingError(
+                f"a layer must keep some of its weights (level {level} prunes all {kept.size:,} of {name}); "
+                f"stop at level {level - 1}, prune less at a time, take a wider network, or allow layers to collapse"
+            )
+
+
+@contextmanager
+def _naming(level: int) -> Iterator[None]:
+    try:
+        yield
+    except TrainingError as error:
+        raise TrainingError(f"level {level}: {error}") from None
 
 
 def _environment(compute: Compute, group: Group) -> dict[str, Any]:

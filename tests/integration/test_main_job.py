@@ -11,6 +11,8 @@ import pytest
 
 from ticketkit.bundle import load_ticket
 
+STOPPED = "ticketkit: stopped; nothing half-written is left behind; go on with --resume"
+
 SMALL = [
     "--set",
     "epochs=3",
@@ -136,8 +138,26 @@ def test_a_terminated_run_says_so_in_one_line(tmp_path: Path):
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert stderr.splitlines()[-1] == "ticketkit: stopped; nothing half-written is left behind"
+    assert stderr.splitlines()[-1] == STOPPED
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_run_that_collapses_keeps_its_last_finished_level(tmp_path: Path):
+    arguments = ["find", "--arch", "resnet8-w2", *SMALL, "--levels", "12", "--rate", "0.6"]
+    done = ticketkit(*arguments, cwd=tmp_path, code=1)
+    *_, kept, reason = done.stderr.splitlines()
+    path = kept.removeprefix("the ticket of the last finished level is kept: ")
+    level = load_ticket(tmp_path / path).provenance.level
+    assert path == f"resnet8-w2-L{level:02d}.st"
+    assert f"(level {level + 1} prunes all" in reason
+    assert not (tmp_path / "resnet8-w2.st").exists()
+    again = ticketkit(*arguments, cwd=tmp_path, code=1)
+    assert kept in again.stderr, "the same ticket is no obstacle"
+    (tmp_path / path).write_bytes(b"another")
+    again = ticketkit(*arguments, cwd=tmp_path, code=1)
+    assert "could not be kept: a ticket must not be overwritten unasked" in again.stderr
+    ticketkit(*arguments, "--allow-collapse", cwd=tmp_path)
+    assert load_ticket(tmp_path / "resnet8-w2.st").provenance.level == 12
 
 
 def test_find_runs_on_a_folder_of_images(tmp_path: Path):

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -5,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ticketkit import find
 from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.bundle import load_ticket, save_ticket
 from ticketkit.data import ImageData
-from ticketkit.errors import ArchError, MaskError, RunError
+from ticketkit.errors import ArchError, MaskError, RunError, TrainingError
 from ticketkit.find import LevelReport, find_ticket, full_mask, levels_for
 from ticketkit.mask import Mask
 from ticketkit.models import initialise
@@ -272,3 +274,45 @@ def test_a_damaged_run_folder_is_one_line(
     with pytest.raises((RunError, ValueError), match=message) as raised:
         find_ticket(arch, stripes, RECIPE, levels=1, device=CPU, run_dir=run, resume=True)
     assert "\n" not in str(raised.value)
+
+
+COLLAPSING = {"levels": 12, "rate": 0.6}
+
+
+def test_a_level_that_prunes_all_of_a_layer_is_not_trained(arch: ArchSpec, stripes: ImageData):
+    done: list[LevelReport] = []
+    with pytest.raises(TrainingError) as caught:
+        find_ticket(arch, stripes, RECIPE, device=CPU, on_level=done.append, **COLLAPSING)
+    found = re.fullmatch(
+        r"a layer must keep some of its weights \(level (\d+) prunes all ([\d,]+) of (\S+)\); stop at level (\d+), "
+        r"prune less at a time, take a wider network, or allow layers to collapse",
+        str(caught.value),
+    )
+    assert found is not None
+    assert int(found[1]) - 1 == int(found[4]) == done[-1].result.level
+    last = done[-1].ticket.mask
+    assert all(kept.any() for kept in last.values()), "what is finished is whole"
+    assert f"{last[found[3]].size:,}" == found[2]
+
+
+def test_layers_may_collapse_where_that_is_wanted(arch: ArchSpec, stripes: ImageData):
+    ticket = find_ticket(arch, stripes, RECIPE, device=CPU, allow_collapse=True, **COLLAPSING)
+    assert ticket.provenance.level == COLLAPSING["levels"]
+    assert not all(kept.any() for kept in ticket.mask.values())
+
+
+def test_a_level_that_diverges_is_named(arch: ArchSpec, stripes: ImageData, monkeypatch: pytest.MonkeyPatch):
+    """Level 1 starts from weights that overflow; what is looked for is its name, and that level 0 is done."""
+    make = find.train
+
+    def overflowing(arch: ArchSpec, tensors: dict, *rest: object, first_step: int, **options: object) -> object:
+        if first_step:
+            tensors = {name: array * np.float32(1e30) if array.ndim == 4 else array for name, array in tensors.items()}
+        return make(arch, tensors, *rest, first_step=first_step, **options)
+
+    monkeypatch.setattr(find, "train", overflowing)
+    done: list[LevelReport] = []
+    message = r"^level 1: loss and weights must stay finite .* first in step \d, in the (update|output) of \S+\);"
+    with pytest.raises(TrainingError, match=message):
+        find_ticket(arch, stripes, RECIPE, device=CPU, levels=2, on_level=done.append)
+    assert [report.result.level for report in done] == [0]

@@ -98,7 +98,8 @@ class Guard:
                     steps.step()
                     step += 1
                     if not steps.flat.are_finite():
-                        return f"step {step:,}, in the update of the weights"
+                        broken = (name for name, own in steps.model.named_parameters() if not torch.isfinite(own).all())
+                        return f"step {step:,}, in the update of {next(broken)}"
         except _NotFiniteError as broken:
             return f"step {step + 1:,}, in the output of {broken}"
         return None

@@ -11,6 +11,7 @@ import json
 import shutil
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from ticketkit.arch import ArchSpec
 from ticketkit.bundle import load_ticket
 from ticketkit.errors import MaskError, RunError
 from ticketkit.find import DEFAULT_RATE, METHODS, Rewinding, find_ticket, full_mask
+from ticketkit.lock import BusyError
 from ticketkit.mask import Mask
 from ticketkit.models import initialise
 from ticketkit.models.build import Tensors
@@ -30,7 +32,11 @@ from ticketkit.recipe import Recipe
 from ticketkit.selection import drop_count
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, train
+from ticketkit.train.checkpoint import DEFAULT_INTERVAL
 from ticketkit.train.flops import training_flops
+
+WAIT_SECONDS = 1.0
+"""How often a bench looks whether another process is done with the IMP run that both need."""
 
 TO_REWIND_STEP = "to the rewind step"
 """What a bench calls the training of the dense network's first steps."""
@@ -69,7 +75,10 @@ class Bench:
         rewind_step: The step whose weights all of them start from, in optimiser steps.
         rate: Fraction of the remaining weights that IMP prunes at each level, in (0, 1).
         runs: The folder in which IMP's runs are kept; None keeps them while this object lives.
+        checkpoint_seconds: Least time between two checkpoints inside one of IMP's levels.
         on_epoch: Called after each epoch trained here, with what is trained and how far it is.
+        on_wait: Called with a line that says so while another process makes the IMP run that is needed here, every
+            ``WAIT_SECONDS``. What it raises ends the waiting.
 
     Raises:
         MaskError: If the rate is out of its range.
@@ -83,7 +92,9 @@ class Bench:
     rewind_step: int
     rate: float = DEFAULT_RATE
     runs: Path | None = None
+    checkpoint_seconds: float = DEFAULT_INTERVAL
     on_epoch: Callable[[str, Progress], None] | None = None
+    on_wait: Callable[[str], None] | None = None
     _temporary: Path | None = field(default=None, init=False)
     _rewound: Tensors | None = field(default=None, init=False)
     _locks: Mapping[str, threading.Lock] = field(
@@ -154,28 +165,45 @@ class Bench:
         return self.level(levels_above(full, kept, self.rate), rewinding)
 
     def level(self, level: int, rewinding: Rewinding = "weights") -> Ticket:
-        """The network at the end of a level's training; its levels before that are trained first."""
+        """The network at the end of a level's training; its levels before that are trained first.
+
+        Another process, or another bench of this one, that is at the same IMP run is waited for: what it trains need
+        not be trained twice.
+
+        Raises:
+            RunError, BundleError: If a training breaks, or the folder cannot be used.
+        """
         folder = self._folder(rewinding)
         done = folder / f"level-{level:02d}.st"  # written last of all; the folder's name says that it is this run's
         with self._locks[rewinding]:
-            if done.exists():
-                return load_ticket(done)
-            find_ticket(
-                self.arch,
-                self.batches.data,
-                self._recipe,
-                seed=self.seed,
-                device=self.compute,
-                levels=level,
-                rate=self.rate,
-                prunable=self.prunable,
-                rewinding=rewinding,
-                run_dir=folder,
-                resume=True,
-                batches=self.batches,
-                on_epoch=lambda level, progress: self._watch(label_of_level(rewinding, level))(progress),
-            )
+            while not done.exists():
+                try:
+                    self._find(folder, level, rewinding)
+                    break
+                except BusyError as error:
+                    if self.on_wait is not None:
+                        self.on_wait(f"waiting for an IMP run ({error.holder or 'another process has it'}): {folder}")
+                    time.sleep(WAIT_SECONDS)
             return load_ticket(done)
+
+    def _find(self, folder: Path, level: int, rewinding: Rewinding) -> None:
+        find_ticket(
+            self.arch,
+            self.batches.data,
+            self._recipe,
+            seed=self.seed,
+            device=self.compute,
+            levels=level,
+            rate=self.rate,
+            prunable=self.prunable,
+            rewinding=rewinding,
+            allow_collapse=True,  # a baseline is what it is: that it collapses is a result
+            run_dir=folder,
+            resume=True,
+            checkpoint_seconds=self.checkpoint_seconds,
+            batches=self.batches,
+            on_epoch=lambda level, progress: self._watch(label_of_level(rewinding, level))(progress),
+        )
 
     def rewind_ticket(self, rewinding: Rewinding = "weights") -> Ticket:
         """The dense network at the rewind step, as the ticket that prunes nothing; level 0 must have been trained."""
@@ -190,7 +218,10 @@ class Bench:
         with self._locks["folder"]:
             parent = self.runs or self._temporary
             if parent is None:
-                parent = self._temporary = Path(tempfile.mkdtemp(prefix="ticketkit-"))
+                try:
+                    parent = self._temporary = Path(tempfile.mkdtemp(prefix="ticketkit-"))
+                except OSError as error:
+                    raise RunError(f"a temporary folder must be writable ({error.strerror or error})") from None
                 # Unlike TemporaryDirectory, which would warn that nobody closed it.
                 weakref.finalize(self, shutil.rmtree, parent, ignore_errors=True)
         what = {

@@ -212,7 +212,7 @@ def test_a_training_that_ends_with_weights_that_are_not_finite_is_stopped(
     monkeypatch.setattr(EagerSteps, "step", overflow)
     monkeypatch.setattr(loop, "learning_rate", lambda recipe, step, per_epoch: 0.05 / 8 if step == 11 else 0.05)
     monkeypatch.setattr(divergence, "learning_rate", loop.learning_rate)
-    with pytest.raises(TrainingError, match=r"first in step 12, in the update of the weights"):
+    with pytest.raises(TrainingError, match=r"first in step 12, in the update of conv.weight"):
         train(arch, initialise(arch, 0), None, Batches(stripes, RECIPE), seed=0, compute=CPU)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ import click
 from ticketkit.arch import parse_arch
 from ticketkit.cli.output import counted, echo, echo_json, fields, percent, text_table
 from ticketkit.cli.ranks import Place
+from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     PROFILE_OPTION,
@@ -25,7 +28,7 @@ from ticketkit.cli.training import (
     profile_lines,
     with_options,
 )
-from ticketkit.errors import BundleError
+from ticketkit.errors import BundleError, TicketkitError
 from ticketkit.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ DEFAULT_RECIPES = {DEMONSTRATION: "quick"}
 OTHER_RECIPE = "fast-cifar"
 
 
-@click.command(short_help="Find a winning ticket: IMP with rewinding.")
+@click.command(cls=ResumableCommand, short_help="Find a winning ticket: IMP with rewinding.")
 @click.option("--arch", required=True, metavar="NAME", help="The network, such as resnet20 or resnet20-w8.")
 @click.option("--width", type=click.IntRange(min=1), help="Channels of its first stage, instead of the family's own.")
 @with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PROFILE_OPTION)
@@ -58,12 +61,14 @@ OTHER_RECIPE = "fast-cifar"
     show_default=True,
     help="How far below the dense network a winning level may be, as a fraction of the test set.",
 )
+@click.option("--allow-collapse", is_flag=True, help="Go on with a level of which a whole layer is pruned.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of initialisation, data order, augmentation.")
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="The ticket (default: NAME.st).")
 @click.option("--force", is_flag=True, help="Replace the ticket if it exists.")
 @click.option("--keep-levels", is_flag=True, help="Write each level's ticket too: NAME-L01.st and so on.")
 @click.option("--run-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep what a killed run needs here.")
 @click.option("--resume", is_flag=True, help="Go on with the run that --run-dir holds.")
+@CHECKPOINT_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     arch: str,
@@ -80,6 +85,7 @@ def command(
     threads: int | None,
     compiled: bool,
     graphs: bool,
+    deterministic: bool,
     profile: bool,
     levels: int | None,
     sparsity: float | None,
@@ -87,12 +93,14 @@ def command(
     rewind: str | None,
     prune_head: bool | None,
     tolerance: float,
+    allow_collapse: bool,
     seed: int,
     out: Path | None,
     force: bool,
     keep_levels: bool,
     run_dir: Path | None,
     resume: bool,
+    checkpoint_seconds: float,
     as_json: bool,
 ) -> None:
     """Find a winning ticket by iterative magnitude pruning with rewinding.
@@ -124,7 +132,7 @@ def command(
     device = place.device(device)
     with place.joined(device) as group:
         if group.leads:
-            _check_target(out, force=force)
+            check_target(out, force=force or (resume and _is_done(run_dir, _level_count(levels, sparsity, rate))))
         with place.after_first(group):
             setting = load_setting(
                 dataset=dataset,
@@ -138,6 +146,7 @@ def command(
                 threads=threads,
                 compiled=compiled,
                 graphs=graphs,
+                deterministic=deterministic,
                 processes=place.local_size,
             )
         if threads is None:
@@ -145,7 +154,6 @@ def command(
         spec = parse_arch(
             arch, default_width=width, num_classes=setting.data.num_classes, in_channels=setting.data.shape[0]
         )
-        from ticketkit.bundle import save_ticket
         from ticketkit.find import find_ticket
         from ticketkit.train import check_fits
 
@@ -162,23 +170,26 @@ def command(
             rate=rate,
             tolerance=tolerance,
             prune_head=prune_head,
+            allow_collapse=allow_collapse,
             run_dir=run_dir,
             resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
             group=group,
         )
         if not group.leads:
             search()  # rank 0 writes and prints
             return
-        # A resumed run finds the levels' tickets that it wrote before it was killed.
-        replace_levels = force or resume
         for level in range(1, count + 1) if keep_levels else ():
-            _check_target(level_path(out, level), force=replace_levels)
+            check_target(level_path(out, level), force=force or resume)
         echo(*_opening(spec, setting, count, rate, seed, group.size), err=as_json)
         began = time.perf_counter()
         with TrainingProgress(_total_steps(setting, count)) as progress:
-            watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=replace_levels)
-            ticket = search(on_level=watcher.on_level, on_epoch=watcher.on_epoch)
-        save_ticket(ticket, out, overwrite=force)
+            watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=force)
+            # A run folder holds what an interrupted run has done; one that broke would break again.
+            ends = (TicketkitError, OSError) if run_dir is not None else (TicketkitError, OSError, KeyboardInterrupt)
+            with watcher.keeping_last(out, ends):
+                ticket = search(on_level=watcher.on_level, on_epoch=watcher.on_epoch)
+        _write(ticket, out, force=force)
     elapsed = time.perf_counter() - began
     if as_json:
         echo_json(_as_json(ticket, out, watcher.reports, elapsed))
@@ -193,12 +204,28 @@ def level_path(out: Path, level: int) -> Path:
     return out.with_name(f"{out.stem}-L{level:02d}{out.suffix}")
 
 
-def _check_target(path: Path, *, force: bool) -> None:
+def check_target(path: Path, *, force: bool) -> None:
     """Refuse a place where the ticket could not be written, before hours of training and not after."""
     if path.exists() and not force:
         raise BundleError(f"a ticket must not be overwritten without --force (a file is there already): {path}")
     if not os.access(path.parent, os.W_OK):
         raise BundleError(f"a ticket must be written to a folder that exists and is writable: {path}")
+
+
+def _is_done(run_dir: Path | None, count: int) -> bool:
+    """Whether a run has trained its last level, so that the ticket that is there may be its own."""
+    return run_dir is not None and (run_dir / f"level-{count:02d}.st").exists()
+
+
+def _write(ticket: Ticket, path: Path, *, force: bool) -> None:
+    """Write a ticket, unless it is there: a run that was killed later than that finds it when it is resumed."""
+    from ticketkit.bundle import read_header, save_ticket
+
+    if not force:
+        with suppress(BundleError):  # another file, or none: for the writing to judge
+            if read_header(path).id == ticket.id:
+                return
+    save_ticket(ticket, path, overwrite=force)
 
 
 def _level_count(levels: int | None, sparsity: float | None, rate: float) -> int:
@@ -254,15 +281,32 @@ class _Watcher:
         label = f"level {level}/{self._levels}  epoch {progress.epoch}/{progress.epochs}"
         self._progress.epoch(label, progress.step - (self._rewind if level else 0))
 
+    @contextmanager
+    def keeping_last(self, out: Path, ends: tuple[type[BaseException], ...]) -> Iterator[None]:
+        """Keep the ticket of the last finished level if one of these exceptions ends what is done inside."""
+        try:
+            yield
+        except ends:
+            if self.reports and (level := self.reports[-1].result.level):
+                _keep(self.reports[-1].ticket, level_path(out, level), force=self._force)
+            raise
+
     def on_level(self, report: LevelReport) -> None:
         self.reports.append(report)
         level = report.result.level
         show = self._progress.skip if report.resumed else self._progress.done
         show(_level_line(report, self._levels), self._total - (self._rewind if level else 0))
         if self._keep is not None and level:
-            from ticketkit.bundle import save_ticket
+            _write(report.ticket, level_path(self._keep, level), force=self._force)
 
-            save_ticket(report.ticket, level_path(self._keep, level), overwrite=self._force)
+
+def _keep(ticket: Ticket, path: Path, *, force: bool) -> None:
+    try:
+        _write(ticket, path, force=force)
+    except BundleError as error:
+        echo(f"the ticket of the last finished level could not be kept: {error}", err=True)
+    else:
+        echo(f"the ticket of the last finished level is kept: {path}", err=True)
 
 
 def _level_line(report: LevelReport, levels: int) -> str:
