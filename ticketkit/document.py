@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -18,9 +19,11 @@ import rfc8785
 from msgspec import Meta
 
 from ticketkit.arch import ArchSpec, LayerSpec
+from ticketkit.arch.spec import MAX_NAME
 from ticketkit.encoding import Bitmask, Stored, hash_together
-from ticketkit.errors import BundleError, BundleVersionError
+from ticketkit.errors import BundleError, BundleVersionError, one_line
 from ticketkit.provenance import Count, Name, Provenance, Results, Sha256, Weights
+from ticketkit.reading import shown
 
 FORMAT_NAME: Final = "ticketkit"
 FORMAT_VERSION: Final = "1.1"
@@ -104,6 +107,12 @@ class Document:
     weights: Weights
     provenance: Provenance
     results: Results | None = None
+
+    def __post_init__(self) -> None:
+        if done := self.provenance.transformations:
+            parent, expected = self.provenance.parent, done[-1].parent
+            if parent != expected:
+                raise ValueError(f"parent must be that of the last transformation, {expected} (got {parent})")
 
 
 def storage_key(layer_index: int, tensor: str) -> str:
@@ -241,9 +250,9 @@ def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
     try:
         raw = json.loads(text, parse_int=_number)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"the document must be JSON ({error})") from None
+        raise BundleError(f"the document must be JSON ({json_problem(error)})") from None
     if not isinstance(raw, dict):
-        raise BundleError(f"the document must be a JSON object (got {_shown(raw)})")
+        raise BundleError(f"the document must be a JSON object (got {shown(raw, _LONGEST)})")
     _check_version(raw.get("format"))
     try:
         # Comparing with the canonical form also refuses duplicate keys, which json.loads silently merges.
@@ -253,6 +262,7 @@ def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
         raise BundleError(f"the document must be in canonical form, RFC 8785 ({error})") from None
     if not is_canonical:
         raise BundleError("the document must be in canonical form, RFC 8785 (it is valid JSON, but not in that form)")
+    _check_words(raw.get("architecture"))
     document = _typed(raw)
     _check_written(document, raw, "$")
     if (actual := _hashed(members)) != document.id:
@@ -260,10 +270,32 @@ def parse_document(text: str) -> tuple[Document, dict[str, Any]]:
     return document, raw
 
 
+_MOST_DIGITS = 22
+"""Of a whole number in canonical form, sign included: from 1e21 on it has an exponent."""
+
+
 def _number(digits: str) -> int | float:
     """A whole number; beyond 2^53 one is a float, which RFC 8785 writes without a point or exponent up to 1e21."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError
     number = int(digits)
     return number if abs(number) < 2**53 else float(digits)
+
+
+def json_problem(error: ValueError | RecursionError) -> str:
+    """What is wrong with a JSON text, in the library's words where they speak of the text."""
+    if isinstance(error, json.JSONDecodeError | UnicodeError | RecursionError):
+        return str(error)
+    return "it has a number of too many digits"  # Python refuses thousands of them, and advises how to take them
+
+
+def _check_words(architecture: Any) -> None:
+    """Refuse an absurdly long name before a family looks for its meaning."""
+    for field in ("family", "variant"):
+        word = architecture.get(field) if isinstance(architecture, dict) else None
+        if isinstance(word, str) and len(word) > MAX_NAME:
+            must = f"Expected `str` of length <= {MAX_NAME} - at `$.architecture.{field}`"
+            raise BundleError(f"the document must follow the schema: {must} (got {shown(word, _LONGEST)})")
 
 
 def _typed(raw: dict[str, Any]) -> Document:
@@ -276,22 +308,27 @@ def _typed(raw: dict[str, Any]) -> Document:
 def _check_written(value: Any, raw: Any, place: str) -> None:
     """Refuse a field that is absent yet has a value: defaults are for who makes a ticket, a file says everything."""
     if is_dataclass(value):
-        for item in fields(value):
-            content = getattr(value, item.name)
-            if item.name in raw:
-                _check_written(content, raw[item.name], f"{place}.{item.name}")
-            elif content is not None:
-                raise BundleError(
-                    f"the document must follow the schema: Object missing required field `{item.name}` - at `{place}`"
-                )
+        for name in _members(value.__class__):
+            content = getattr(value, name)
+            if name not in raw:
+                if content is not None:
+                    must = f"the document must follow the schema: Object missing required field `{name}`"
+                    raise BundleError(f"{must} - at `{place}`")
+            elif is_dataclass(content) or isinstance(content, tuple):
+                _check_written(content, raw[name], f"{place}.{name}")
     elif isinstance(value, tuple):
         for position, (item, content) in enumerate(zip(value, raw, strict=True)):
             _check_written(item, content, f"{place}[{position}]")
 
 
+@cache
+def _members(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(item.name for item in fields(kind))
+
+
 def _check_version(found: Any) -> None:
     if not isinstance(found, dict) or found.get("name") != FORMAT_NAME:
-        raise BundleError(f"the document's format must be named {FORMAT_NAME!r} (got {_shown(found)})")
+        raise BundleError(f"the document's format must be named {FORMAT_NAME!r} (got {shown(found, _LONGEST)})")
     version = found.get("version")
     if isinstance(version, str) and re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", version) and version[:2] != "1.":
         raise BundleVersionError(f"this reader knows format version 1.x (got {version}); a newer ticketkit may read it")
@@ -299,7 +336,7 @@ def _check_version(found: Any) -> None:
 
 def _explain(error: msgspec.ValidationError, raw: Any) -> str:
     """Add what was found at the place that msgspec names; it says only what was expected."""
-    message = _one_line(str(error))
+    message = one_line(str(error), 400)
     place = re.search(r" - at `\$(.*)`$", message)
     value = raw
     for step in re.findall(r"\.([A-Za-z_0-9]+)|\[(\d+)\]", place[1]) if place else []:
@@ -307,15 +344,8 @@ def _explain(error: msgspec.ValidationError, raw: Any) -> str:
             value = value[step[0]] if step[0] else value[int(step[1])]
         except (KeyError, IndexError, TypeError):
             return message
-    return message if isinstance(value, dict | list) else f"{message} (got {_shown(value)})"
+    return message if isinstance(value, dict | list) else f"{message} (got {shown(value, _LONGEST)})"
 
 
-def _one_line(text: str, limit: int = 400) -> str:
-    """Text that may quote the file, made safe for a terminal."""
-    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text[:limit])
-    return text if len(text) < limit else text[: limit - 1] + "…"
-
-
-def _shown(value: Any, limit: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+_LONGEST = 60
+"""How much of a document's values a message quotes, in characters."""

@@ -222,6 +222,8 @@ def _cores() -> int:
 
 
 def _storable(array: Array) -> Array:
+    if array.dtype in _NAMES:
+        return _read_only(array)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     if little.dtype not in _NAMES:
         raise MaskError(f"a tensor's element type must be one of {', '.join(DTYPES)} (got {array.dtype})")

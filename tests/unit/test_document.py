@@ -254,3 +254,41 @@ def test_layers_are_in_the_canonical_form_of_rfc_8785(value: Any) -> None:
 def test_layers_that_have_no_canonical_form_are_refused(value: Any) -> None:
     with pytest.raises((BundleError, UnicodeEncodeError)):
         canonical({"layers": [{"odd": value}]})
+
+
+@pytest.mark.parametrize("parent", [None, "sha256:" + "b" * 64])
+def test_the_parent_is_that_of_the_last_transformation(make_ticket: MakeTicket, parent: str | None) -> None:
+    done = Transformation(
+        kind="stretch",
+        parent="sha256:" + "a" * 64,
+        source="cifar-resnet8",
+        target="cifar-resnet14",
+        order="append",
+        mapping="0:0",
+        sparsity_before=0.7,
+        sparsity_after=0.6,
+    )
+    ticket = make_ticket()
+    provenance = dataclasses.replace(ticket.provenance, parent=parent, transformations=(done,))
+    line = f"parent must be that of the last transformation, {done.parent} (got {parent})"
+    with pytest.raises(BundleError, match=re.escape(line)):
+        _ = dataclasses.replace(ticket, provenance=provenance).id
+    document = {**ticket.document, "provenance": {"method": "imp", "tool": {"name": "a", "version": "1"}}}
+    document["provenance"]["transformations"] = [dataclasses.asdict(done) | {"settings": {}}]
+    if parent is not None:
+        document["provenance"]["parent"] = parent
+    with pytest.raises(BundleError, match=re.escape(line)):
+        parse_document(text(document))
+
+
+@pytest.mark.parametrize("field", ["family", "variant"])
+def test_long_names_are_refused_before_a_family_reads_them(raw: dict[str, Any], field: str) -> None:
+    raw["architecture"][field] = "1-" * 500_000
+    with pytest.raises(BundleError, match=rf"of length <= 200 - at `\$\.architecture\.{field}` \(got '1-1-.*…"):
+        parse_document(text(raw))
+
+
+@pytest.mark.parametrize("digits", ["9" * 23, "-" + "9" * 400, "9" * 4301, "-" + "9" * 100_000])
+def test_numbers_of_many_digits_are_not_computed(digits: str) -> None:
+    with pytest.raises(BundleError, match=r"must be JSON \(it has a number of too many digits\)"):
+        parse_document(f'{{"format":{{"name":"ticketkit","version":"1.0"}},"a":{digits}}}')

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ticketkit.arch import ArchSpec, LayerSpec, TensorSpec
+from ticketkit.bundle.bounds import check_json, check_strings
 from ticketkit.bundle.container import Container, Extent, naming, opened
 from ticketkit.bundle.limits import DEFAULT_LIMITS, Limits
 from ticketkit.document import Document, LayerEntry, TensorEntry, parse_document, storage_key
 from ticketkit.encoding import DTYPES, mask_bytes
-from ticketkit.errors import BundleError
+from ticketkit.errors import BundleError, one_line
+from ticketkit.reading import shown
 
 METADATA_KEY = "ticketkit"
 
@@ -80,24 +82,39 @@ def parse_header(path: Path, container: Container, limits: Limits) -> BundleHead
         BundleError: If it breaks a rule of the format; the message does not name the file yet.
     """
     if set(container.metadata) != {METADATA_KEY}:
-        keys = ", ".join(sorted(map(repr, container.metadata)))[:80] or "none"
+        keys = one_line(", ".join(sorted(map(repr, container.metadata))), 80) or "none"
         raise BundleError(f"a ticket must have the one metadata key {METADATA_KEY!r} (got {keys})")
-    document, raw = parse_document(container.metadata[METADATA_KEY])
+    text = container.metadata[METADATA_KEY]
+    _check_text(text, limits)
+    document, raw = parse_document(text)
     _check_layers(document, limits)
     check_layout(document, container.extents)
     return BundleHeader(
         path=path,
         document=document,
         raw=raw,
-        text=container.metadata[METADATA_KEY],
+        text=text,
         header_bytes=container.header_bytes,
         file_bytes=container.file_bytes,
     )
 
 
+def _check_text(text: str, limits: Limits) -> None:
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:  # JSON can name half of a character, "\\ud800", and Python takes it
+        raise BundleError(f"the document must be text ({error.reason} at character {error.start:,})") from None
+    check_json(encoded, "the document", limits)
+    check_strings(encoded, "the document", limits)
+
+
 def _check_layers(document: Document, limits: Limits) -> None:
     if len(document.layers) > limits.layers:
         raise BundleError(f"a ticket must have at most {limits.layers:,} layers (got {len(document.layers):,})")
+    if len(document.layers) < document.architecture.depth:  # as in every family; the list need not be built to know
+        raise BundleError(
+            f"a {document.architecture.name} must have a layer for each of its depth (got {len(document.layers):,})"
+        )
     expected = document.architecture.layers()
     if len(document.layers) != len(expected):
         name = document.architecture.name
@@ -121,11 +138,11 @@ def _check_layer(layer: LayerEntry, spec: LayerSpec) -> None:
     for field in ("index", "name", "kind", "role", "stage", "unit"):
         expected, found = getattr(spec, field), getattr(layer, field)
         if found != expected:
-            raise BundleError(f"{field} of layers[{spec.index}] must be {expected!r} (got {found!r})")
+            raise BundleError(f"{field} of layers[{spec.index}] must be {expected!r} (got {shown(found)})")
     expected_names = {tensor.name for tensor in spec.tensors}
     if layer.tensors.keys() != expected_names:
         wanted, found = ", ".join(sorted(expected_names)), ", ".join(map(repr, sorted(layer.tensors)))
-        raise BundleError(f"tensors of layers[{spec.index}] must be {wanted} (got {found[:200] or 'none'})")
+        raise BundleError(f"tensors of layers[{spec.index}] must be {wanted} (got {one_line(found, 200) or 'none'})")
 
 
 def _check_entry(where: str, entry: TensorEntry, tensor: TensorSpec, layer: LayerSpec) -> None:
@@ -156,7 +173,7 @@ def check_layout(document: Document, extents: Mapping[str, Extent]) -> None:
     if missing := expected.keys() - extents.keys():
         raise BundleError(f"a ticket must store every tensor that it describes ({min(missing)} is missing)")
     if unknown := extents.keys() - expected.keys():
-        raise BundleError(f"a ticket must store only tensors that it describes (got {min(unknown)[:80]!r})")
+        raise BundleError(f"a ticket must store only tensors that it describes (got {shown(min(unknown))})")
     for key, (dtype, shape) in expected.items():
         extent = extents[key]
         if extent.dtype != dtype:

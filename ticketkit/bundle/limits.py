@@ -11,12 +11,18 @@ class Limits:
 
     Attributes:
         header_bytes: Length of the safetensors header, which holds the document.
+        nesting: How deep arrays and objects of the header, or of the document, may lie in each other.
+        values: Number of JSON values in the header, or in the document; an empty array or object counts as two.
+        string_bytes: Length of a string of the document, as it stands between its quotation marks.
         layers: Number of layers.
         file_bytes: Length of the whole file.
         dense_bytes: Size of all tensors in their dense form.
     """
 
-    header_bytes: int = 32 * 2**20
+    header_bytes: int = 4 * 2**20
+    nesting: int = 64
+    values: int = 200_000
+    string_bytes: int = 1_000_000
     layers: int = 100_000
     file_bytes: int = 64 * 2**30
     dense_bytes: int = 64 * 2**30

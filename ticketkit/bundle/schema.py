@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from ticketkit.arch.spec import LIMITS
+from ticketkit.arch.spec import LIMITS, MAX_NAME
 from ticketkit.document import Document
 
 SAFE_INTEGER = 2**53 - 1
@@ -32,6 +32,8 @@ def document_schema() -> dict[str, Any]:
         _finish(definition)
     for name, limit in LIMITS.items():
         definitions["ArchSpec"]["properties"][name] |= {"minimum": 1, "maximum": limit}
+    for name in ("family", "variant"):
+        definitions["ArchSpec"]["properties"][name]["maxLength"] = MAX_NAME
     # What the dataclasses check in __post_init__, where msgspec cannot see it.
     definitions["TensorEntry"] |= {
         "if": {"properties": {"encoding": {"const": "bitmask"}}},

@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ticketkit.atomic import flushing, replacing
+from ticketkit.bundle.bounds import check_json, check_strings
+from ticketkit.bundle.container import naming
 from ticketkit.bundle.header import METADATA_KEY
+from ticketkit.bundle.limits import DEFAULT_LIMITS
 from ticketkit.document import storage_key
 from ticketkit.encoding import DTYPES, Array
 from ticketkit.errors import BundleError
@@ -31,12 +34,15 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str], *, overwrite: bool
         The ticket's id, ``sha256:…``.
 
     Raises:
-        BundleError: If the file exists and may not be replaced, a weight is not finite, or writing fails. Nothing
-            is left behind, and an existing file is as it was.
+        BundleError: If the file exists and may not be replaced, a weight is not finite, the header would be beyond
+            the limits of :func:`load_ticket`, or writing fails. Nothing is left behind, and an existing file is as
+            it was.
     """
     path = Path(path)
     tensors = _stored_tensors(ticket)
     header = _header(tensors, ticket.document_text)
+    with naming(path):
+        _check_readable(header, ticket.document_text)
     try:
         with (
             replacing(path, overwrite=overwrite) as temporary,
@@ -79,6 +85,17 @@ def _header(tensors: Mapping[str, Array], document: str) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
+
+
+def _check_readable(header: bytes, document: str) -> None:
+    """Refuse to write what a reader refuses by default: it might be noticed long after."""
+    length, most = len(header) - 8, DEFAULT_LIMITS.header_bytes
+    if length > most:
+        raise BundleError(f"a ticket's header must be of at most {most:,} bytes, or it is not read (got {length:,})")
+    check_json(header[8:], "a ticket's header", DEFAULT_LIMITS)
+    encoded = document.encode()
+    check_json(encoded, "a ticket's document", DEFAULT_LIMITS)
+    check_strings(encoded, "a ticket's document", DEFAULT_LIMITS)
 
 
 def _stored_tensors(ticket: Ticket) -> dict[str, Array]:

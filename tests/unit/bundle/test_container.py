@@ -96,7 +96,7 @@ def test_what_the_library_refuses_is_refused(tmp_path: Path, header: dict[str, A
 
 
 def test_dimensions_are_bounded_before_they_are_multiplied(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.st", {"a": F32 | {"shape": [10**4000] * 5000}}, bytes(8))
+    path = write(tmp_path / "a.st", {"a": F32 | {"shape": [10**4000] * 500}}, bytes(8))
     with pytest.raises(BundleError, match="must have at most 8 dimensions"):
         read(path)
     path = write(tmp_path / "a.st", {"a": F32 | {"shape": [10**4000]}}, bytes(8))

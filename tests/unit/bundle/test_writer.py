@@ -150,3 +150,31 @@ def test_a_disk_that_fails_leaves_nothing(
         save_ticket(ticket, path)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (
+            {"a": ["a" * 900_000] * 6},
+            r"a ticket's header must be of at most 4,194,304 bytes, or it is not read \(got 5,",
+        ),
+        ({"a": [0] * 200_000}, r"a ticket's document must hold at most 200,000 JSON values \(got 200,"),
+        ({"a": "a" * 1_000_001}, r"a ticket's document must have strings of at most 1,000,000 bytes"),
+        ({"a": json.loads("[" * 63 + "]" * 63)}, r"a ticket's document must nest at most 64 deep \(got 66\)"),
+    ],
+)
+def test_what_would_not_be_read_is_not_written(
+    make_ticket: MakeTicket, tmp_path: Path, recipe: dict[str, object], message: str
+) -> None:
+    ticket = make_ticket(provenance=Provenance(method="imp", recipe=recipe))
+    with pytest.raises(BundleError, match=message + r".*a\.st$"):
+        save_ticket(ticket, tmp_path / "a.st")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_as_large_as_may_be_is_written_and_read(make_ticket: MakeTicket, tmp_path: Path) -> None:
+    recipe = {"deep": json.loads("[" * 61 + "]" * 61), "long": "a" * 1_000_000, "many": [0] * 199_000}
+    ticket = make_ticket(provenance=Provenance(method="imp", recipe=recipe))
+    save_ticket(ticket, tmp_path / "a.st")
+    assert load_ticket(tmp_path / "a.st") == ticket
