@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -13,7 +12,13 @@ from typing import Any, Literal
 import msgspec
 
 from ticketkit.errors import RecipeError
+from ticketkit.reading import did_you_mean, parse_toml, read_text, shown
 
+MOST_BYTES = 2**18
+"""The longest file that is read as a recipe or a study; a page of text has a few thousand bytes."""
+
+_MOST_EPOCHS = 100_000
+_LONGEST_NAME = 200
 _REWIND = re.compile(r"([0-9]{1,9})(it|ep)")
 
 
@@ -22,15 +27,15 @@ class Recipe:
     """How one network is trained: stochastic gradient descent, a schedule, augmentation.
 
     Attributes:
-        name: What it is called in reports.
-        epochs: Length of a whole training, from step 0.
-        batch: Images a step; the images left over at the end of an epoch wait for another one.
-        lr: Peak learning rate.
+        name: What it is called in reports, up to 200 characters.
+        epochs: Length of a whole training, from step 0; from 1 to 100,000.
+        batch: Images a step; the images left over at the end of an epoch wait for another one. From 2 to 2²⁰.
+        lr: Peak learning rate, above 0.
         momentum: In [0, 1).
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: Added to every gradient as a multiple of its weight, normalisation included.
         schedule: ``step`` multiplies the rate by ``gamma`` at each milestone, ``cosine`` lets it fall to 0.
-        milestones: Epochs at which ``step`` lowers the rate, increasing.
+        milestones: Epochs at which ``step`` lowers the rate, increasing, from 0 to 100,000.
         gamma: The factor of ``step``, in (0, 1].
         warmup: Epochs of linear increase to the peak; may be a fraction.
         rewind: The step whose weights tickets are rewound to: ``1000it`` (optimiser steps) or ``2ep`` (epochs).
@@ -40,6 +45,11 @@ class Recipe:
 
     Raises:
         RecipeError: If a field is out of its range.
+
+    Examples:
+        >>> recipe = ticketkit.Recipe(name="short", epochs=4, batch=64, lr=0.1, rewind="1ep")
+        >>> recipe.momentum
+        0.9
     """
 
     name: str
@@ -60,21 +70,27 @@ class Recipe:
 
     def __post_init__(self) -> None:
         rules: dict[str, tuple[bool, str]] = {
-            "epochs": (1 <= self.epochs <= 100_000, "from 1 to 100,000"),
+            "name": (0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable(), "1 to 200 printable characters"),
+            "epochs": (1 <= self.epochs <= _MOST_EPOCHS, "from 1 to 100,000"),
             "batch": (2 <= self.batch <= 2**20, "from 2 (normalisation needs two images) to 2**20"),
-            "lr": (0 < self.lr < 1e6, "above 0"),
+            "lr": (0 < self.lr < 1e6, "above 0 and below a million"),
             "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
-            "weight_decay": (0 <= self.weight_decay < 1e6, "0 or above"),
-            "milestones": (list(self.milestones) == sorted(set(self.milestones)), "increasing"),
+            "weight_decay": (0 <= self.weight_decay < 1e6, "from 0, and below a million"),
+            "milestones": (
+                list(self.milestones) == sorted(set(self.milestones))
+                and all(0 <= epoch <= _MOST_EPOCHS for epoch in self.milestones),
+                "increasing, from 0 to 100,000",
+            ),
             "gamma": (0 < self.gamma <= 1, "in (0, 1]"),
-            "warmup": (0 <= self.warmup <= self.epochs, f"from 0 to the {self.epochs} epochs"),
+            "warmup": (0 <= self.warmup <= self.epochs, f"from 0 to the {shown(self.epochs)} epochs"),
             "rewind": (_REWIND.fullmatch(self.rewind) is not None, "a number and 'it' or 'ep', such as 1000it or 2ep"),
             "crop": (0 <= self.crop <= 1_000, "from 0 to 1,000 pixels"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
         }
         for field, (holds, rule) in rules.items():
             if not holds:
-                raise RecipeError(f"{field} of recipe {self.name!r} must be {rule} (got {getattr(self, field)!r})")
+                got = shown(getattr(self, field))
+                raise RecipeError(f"{field} of recipe {shown(self.name)} must be {rule} (got {got})")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Length of a whole training in optimiser steps."""
@@ -121,6 +137,11 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
     Raises:
         RecipeError: If there is no such recipe, or a field is unknown or out of its range.
+
+    Examples:
+        >>> recipe = ticketkit.load_recipe("quick", ["epochs=8", "lr=0.05"])
+        >>> recipe.epochs, recipe.batch, recipe.lr
+        (8, 64, 0.05)
     """
     values = _read_file(Path(name)) if str(name).endswith(".toml") else _read_known(str(name))
     return override_recipe(values, overrides, where=str(name))
@@ -137,7 +158,7 @@ def override_recipe(values: Mapping[str, Any], overrides: Iterable[str], where: 
     for override in overrides:
         field, equals, text = override.partition("=")
         if not equals:
-            raise RecipeError(f"an override must read field=value (got {override!r})")
+            raise RecipeError(f"an override must read field=value (got {shown(override)})")
         changed[field.strip()] = _toml_value(text.strip())
     return make_recipe(changed, where)
 
@@ -151,39 +172,50 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     known = [field.name for field in fields(Recipe)]
     for field in values:
         if field not in known:
-            raise RecipeError(f"fields of recipe {where!r} must be among {', '.join(known)} (got {field!r})")
+            listed = f"{', '.join(known)} (got {shown(field)}{did_you_mean(field, known)})"
+            raise RecipeError(f"fields of recipe {shown(where)} must be among {listed}")
     try:
         return msgspec.convert(dict(values), Recipe)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"recipe {where!r} must follow the rules of its fields: {error}") from None
+        raise RecipeError(f"recipe {shown(where)} must follow the rules of its fields: {error}") from None
 
 
 def _read_known(name: str) -> dict[str, Any]:
-    if name not in known_recipes():
-        raise RecipeError(f"a recipe must be one of {', '.join(known_recipes())} or a .toml file (got {name!r})")
+    known = known_recipes()
+    if name not in known:
+        got = f"{shown(name)}{did_you_mean(name, known)}"
+        raise RecipeError(f"a recipe must be one of {', '.join(known)} or a .toml file (got {got})")
     file = resources.files("ticketkit.recipes") / f"{name}.toml"
-    return {"name": name, **tomllib.loads(file.read_text(encoding="utf-8"))}
+    return {"name": name, **parse_toml(file.read_text(encoding="utf-8"))}
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = parse_toml(read_text(path, most=MOST_BYTES))
     except OSError as error:
         raise RecipeError(f"a recipe must be a readable file ({error.strerror}): {path}") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise RecipeError(f"a recipe must be TOML ({error}): {path}") from None
-    return _with_base(values, path.stem)
+    try:
+        return _with_base(values, path.stem)
+    except RecipeError as error:
+        raise RecipeError(f"{error}: {path}") from None
 
 
 def _with_base(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     own = dict(values)
     base = own.pop("base", None)
-    inherited = _read_known(base) if isinstance(base, str) else {}
-    return {**inherited, "name": name, **own}
+    if base is None:
+        return {"name": name, **own}
+    if not isinstance(base, str):
+        raise RecipeError(f"base of recipe {shown(name)} must be a recipe's name (got {shown(base)})")
+    return {**_read_known(base), "name": name, **own}
 
 
 def _toml_value(text: str) -> Any:
+    """The value that a text means in TOML; the text itself where it means none."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = parse_toml(f"value = {text}")
+    except ValueError:
         return text
+    return found["value"] if len(found) == 1 else text  # a second line would be another field

@@ -61,7 +61,7 @@ def test_a_recipe_survives_its_plain_form():
     [
         (["epochs=0"], r"epochs of recipe 'quick' must be from 1 to 100,000 \(got 0\)"),
         (["epochs=2.5"], r"Expected `int`, got `float` - at `\$\.epochs`"),
-        (["lr=nan"], r"lr of recipe 'quick' must be above 0 \(got nan\)"),
+        (["lr=nan"], r"lr of recipe 'quick' must be above 0 and below a million \(got nan\)"),
         (["momentum=1"], r"momentum .* must be in \[0, 1\)"),
         (["rewind=soon"], r"rewind .* such as 1000it or 2ep \(got 'soon'\)"),
         (["milestones=[3,2]"], r"milestones .* must be increasing"),

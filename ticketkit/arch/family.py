@@ -30,6 +30,9 @@ class Named:
     num_classes: int | None = None
 
 
+LONGEST_TEXT = 1_000
+"""The longest text that is read as a name: one spelt out, as MLPs' may be, is longer than its canonical form."""
+
 _PLAIN = re.compile(r"(?P<depth>[0-9]{1,6})(?:-w(?P<width>[0-9]{1,7}))?(?:-(?P<variant>[a-z][a-z0-9-]*))?")
 
 
@@ -118,7 +121,12 @@ class Family:
         return self.name if any(rival.has_depth(depth) for rival in rivals) else self.short
 
 
-FAMILIES: Registry[Family] = Registry("architecture family", "ticketkit.arch", ArchError)
+FAMILIES: Registry[Family] = Registry(
+    "architecture family",
+    "ticketkit.arch",
+    ArchError,
+    advice="a network of your own must be made known in this process first (ticketkit.register_network)",
+)
 
 
 def parse_arch(
@@ -146,7 +154,15 @@ def parse_arch(
 
     Raises:
         ArchError: If no such network exists; the message names the nearest that does.
+
+    Examples:
+        >>> ticketkit.parse_arch("resnet20").name
+        'cifar-resnet20'
+        >>> ticketkit.parse_arch("resnet50", num_classes=1000).name
+        'imagenet-resnet50'
     """
+    if len(text) > LONGEST_TEXT:
+        raise ArchError(f"an architecture's name must have at most {LONGEST_TEXT:,} characters (got {len(text):,})")
     name = text.strip().lower()
     label, families = _find_families(name, text)
     chosen = [family for family in families if family.name == within] or families

@@ -62,6 +62,11 @@ class LayerSpec:
         role: Where it stands; see :data:`Role`.
         stage: The elastic stage it belongs to, from 0; None outside the stages.
         unit: The unit inside that stage, from 0; None outside the stages.
+
+    Examples:
+        >>> layer = ticketkit.parse_arch("resnet20").layers()[6]
+        >>> layer.name, layer.kind, layer.role, layer.stage, layer.unit
+        ('blocks.1.conv1', 'conv2d', 'unit', 0, 1)
     """
 
     index: int
@@ -109,6 +114,13 @@ class ArchSpec:
 
     Raises:
         ArchError: If the family is unknown, or has no such network.
+
+    Examples:
+        >>> arch = ticketkit.ArchSpec(family="cifar-resnet", depth=20, width=8)
+        >>> arch.name, arch.stages
+        ('cifar-resnet20-w8', (3, 3, 3))
+        >>> arch == ticketkit.parse_arch("resnet20-w8")
+        True
     """
 
     family: str
@@ -200,21 +212,21 @@ def with_article(name: str) -> str:
     return f"an {name}" if name.startswith(("a", "e", "i", "o", "mlp")) else f"a {name}"
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _layers(spec: ArchSpec) -> tuple[LayerSpec, ...]:
     from ticketkit.arch.family import FAMILIES
 
     return FAMILIES[spec.family].layers(spec)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _state(spec: ArchSpec) -> tuple[StateTensor, ...]:
     return tuple(
         StateTensor(layer.tensor_name(tensor), layer, tensor) for layer in spec.layers() for tensor in layer.tensors
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _stages(spec: ArchSpec) -> tuple[int, ...]:
     lengths: dict[int, int] = {}
     for layer in spec.layers():

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from ticketkit.atomic import replacing
 from ticketkit.data.files import Pixels
 from ticketkit.data.survey import Survey
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
+
+LeftOut = Mapping[int, str]
+"""Images that are left out: the place of each in the list of all, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +32,7 @@ class _Kept:
 
     key: str
     survey: Survey
+    left_out: dict[int, str]
 
 
 class FolderCache:
@@ -50,8 +54,8 @@ class FolderCache:
         self._key = _key(root, paths)
         self._count = len(paths)
 
-    def images(self) -> Pixels | None:
-        """The decoded images, uint8 [N, C, H, W], if they are kept and still hold."""
+    def images(self) -> tuple[Pixels, LeftOut] | None:
+        """The decoded images, uint8 [N, C, H, W], and what was left out, if they are kept and still hold."""
         if self._stem is None:
             return None
         try:
@@ -59,33 +63,45 @@ class FolderCache:
                 if not np.array_equal(arrays["key"], np.frombuffer(self._key, dtype=np.uint8)):
                     return None
                 images = arrays["images"]  # zip's checksum is compared on the way
+                left_out = dict(zip(arrays["left_out"].tolist(), arrays["reasons"].tolist(), strict=True))
         except Exception:  # whatever is wrong with the cache, the images themselves are still there
             return None
-        return images if images.dtype == np.uint8 and images.shape[:1] == (self._count,) else None
+        whole = images.dtype == np.uint8 and images.shape[:1] == (self._count - len(left_out),)
+        return (images, left_out) if whole and self._lists(left_out) else None
 
-    def keep_images(self, images: Pixels) -> None:
-        """Keep decoded images."""
+    def keep_images(self, images: Pixels, left_out: LeftOut) -> None:
+        """Keep decoded images, and which were left out."""
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, key=np.frombuffer(self._key, dtype=np.uint8), images=images)
+                np.savez(
+                    file,
+                    key=np.frombuffer(self._key, dtype=np.uint8),
+                    images=images,
+                    left_out=np.array([*left_out], dtype=np.int64),
+                    reasons=np.array([*left_out.values()], dtype=np.str_),
+                )
 
         self._keep(".npz", write)
 
-    def survey(self) -> Survey | None:
-        """What a pass over the images told, if that is kept and still holds."""
+    def survey(self) -> tuple[Survey, LeftOut] | None:
+        """What a pass over the images told, and what was left out, if that is kept and still holds."""
         if self._stem is None:
             return None
         try:
             kept = msgspec.json.decode(self._stem.with_suffix(".json").read_bytes(), type=_Kept)
         except (OSError, msgspec.MsgspecError):
             return None
-        return kept.survey if kept.key == self._key.hex() else None
+        holds = kept.key == self._key.hex() and self._lists(kept.left_out)
+        return (kept.survey, kept.left_out) if holds else None
 
-    def keep_survey(self, survey: Survey) -> None:
-        """Keep what a pass over the images told."""
-        content = msgspec.json.encode(_Kept(key=self._key.hex(), survey=survey))
+    def keep_survey(self, survey: Survey, left_out: LeftOut) -> None:
+        """Keep what a pass over the images told, and which were left out."""
+        content = msgspec.json.encode(_Kept(key=self._key.hex(), survey=survey, left_out=dict(left_out)))
         self._keep(".json", lambda path: path.write_bytes(content))
+
+    def _lists(self, left_out: LeftOut) -> bool:
+        return all(0 <= place < self._count for place in left_out)
 
     def _keep(self, suffix: str, write: Callable[[Path], object]) -> None:
         if self._stem is None:

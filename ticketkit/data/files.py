@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import signal
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ticketkit.errors import DataError
+from ticketkit.reading import regular_size
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +39,19 @@ IN_PROCESS = 4_096
 """Up to so many images are decoded by the calling process: starting others takes as long as that does."""
 
 NAMED = 3
-"""Broken images that a message names; it counts the rest."""
+"""Files that a message names of each kind; it counts the rest."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What files may hold, whatever they are called. Pillow knows more: of PostScript it would make images by a program."""
+
+MOST_PIXELS = 2**26
+"""The most pixels of an image that is decoded; it takes up to 768 MiB while it is."""
+
+BROKEN = "broken"
+UNREADABLE = "unreadable"
+NO_FILE = "no file"
+TOO_LARGE = f"of more than {MOST_PIXELS // 2**20} megapixels"
+OTHER_PIXELS = "of 32-bit or floating-point pixels"
 
 Pixels = NDArray[np.uint8]
 Chunk = TypeVar("Chunk")
@@ -245,26 +260,66 @@ def interrupts_blocked() -> Iterator[None]:
 
 
 def decode_image(path: str, image_size: int | None) -> Pixels | str:
-    """Decode one file: uint8 [H, W, C] with one channel or three, or the name of what went wrong."""
+    """Decode one file: uint8 [H, W, C] with one channel or three, or why it is left out, in a word or two.
+
+    Grey stays grey. All else becomes RGB as torchvision's loader makes it: transparency is dropped, palettes and CMYK
+    are converted, an animation gives its first frame, and EXIF's orientation is not followed. Grey of 16 bits keeps
+    the upper 8; of what has no such range, 32-bit and floating-point pixels, nothing is made.
+    """
     from PIL import Image  # Pillow is not imported to look up a data set
 
     try:
-        with Image.open(path) as opened:
-            image = opened if opened.mode in ("L", "RGB") else opened.convert("RGB")
-            if image_size is not None:
-                image = _resized(image, image_size)
-            pixels = np.asarray(image)
+        regular_size(path)  # a pipe would be waited for
+    except OSError as error:
+        return NO_FILE if error.errno in {errno.EINVAL, errno.EISDIR} else UNREADABLE
+    try:
+        # Pillow's warnings are of images that it reads all the same, or of large ones, which are counted here.
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as opened:
+            image = _prepared(opened, image_size)
+            return image if isinstance(image, str) else np.atleast_3d(np.asarray(image))
+    except Image.DecompressionBombError:
+        return TOO_LARGE
     except Exception as error:  # Pillow's decoders raise whatever they meet
-        return type(error).__name__
-    return np.atleast_3d(pixels)
+        return UNREADABLE if isinstance(error, OSError) and error.errno is not None else BROKEN
+
+
+def _prepared(opened: Image.Image, image_size: int | None) -> Image.Image | str:
+    """An image that is open, in 8 bits and of the size asked for, or why there is none."""
+    if opened.width * opened.height > MOST_PIXELS:
+        return TOO_LARGE
+    image = _eight_bits(opened)
+    if image is None:
+        return OTHER_PIXELS
+    if image_size is None:
+        return image
+    # A strip of an image may be small, and yet be huge once its shorter side has grown.
+    width, height = _sides(image.size, image_size)
+    return TOO_LARGE if width * height > MOST_PIXELS else _resized(image, image_size)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image | None:
+    """The image in grey or in colour, 8 bits a channel; None where its pixels have no such range."""
+    from PIL import Image  # Pillow is not imported to look up a data set
+
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return None if image.mode in ("I", "F") else image.convert("RGB")
+
+
+def _sides(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
+    """Width and height once the shorter side is brought to a length."""
+    shorter = min(size)
+    width, height = (shorter_side if side == shorter else shorter_side * side // shorter for side in size)
+    return width, height
 
 
 def _resized(image: Image.Image, size: int) -> Image.Image:
     from PIL import Image  # Pillow is not imported to look up a data set
 
-    shorter = min(image.size)
-    width, height = (size if side == shorter else size * side // shorter for side in image.size)
-    if shorter != size:
+    width, height = _sides(image.size, size)
+    if min(image.size) != size:
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     left, top = round((width - size) / 2), round((height - size) / 2)
     return image.crop((left, top, left + size, top + size))
@@ -274,9 +329,3 @@ def size_error(first: tuple[int, ...], other: tuple[int, ...], path: str) -> Dat
     """What to raise for an image that has not the height and width of the first."""
     sizes = " and ".join(f"{width}x{height}" for height, width in (first, other))
     return DataError(f"images must have one size, or image_size be given (got {sizes}): {path}")
-
-
-def unreadable_error(broken: Sequence[str], count: int) -> DataError:
-    """What to raise for ``broken`` images, each with its reason, of ``count``."""
-    names = ", ".join(broken[:NAMED]) + (", ..." if len(broken) > NAMED else "")
-    return DataError(f"images must be readable ({len(broken):,} of {count:,} are not): {names}")

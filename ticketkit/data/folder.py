@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import warnings
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ticketkit.data.cache import FolderCache
+from ticketkit.data.cache import FolderCache, LeftOut
 from ticketkit.data.files import (
+    UNREADABLE,
     Decoder,
     ImageFiles,
     Pixels,
@@ -25,47 +26,40 @@ from ticketkit.data.files import (
     decode_image,
     in_processes,
     size_error,
-    unreadable_error,
     workers_for,
 )
 from ticketkit.data.images import DATASETS, DataRequest, ImageData
-from ticketkit.data.survey import ColourError, Survey
-from ticketkit.errors import DataError
-from ticketkit.torchvision_compat import import_torchvision
+from ticketkit.data.listing import Listing, check_classes, left_out_line, list_part
+from ticketkit.data.survey import BrokenImagesError, ColourError, Survey
+from ticketkit.errors import DataError, one_line
 
 NAME = "folder"
 
+_LONGEST_NAME = 100
+"""How much of a folder's name the data set's name takes; a ticket's provenance holds it."""
+
 Shape = tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """The images of one part of a folder.
-
-    Attributes:
-        paths: Their files, sorted by class and name.
-        labels: int64 of shape [N]: the position of each one's class among ``classes``.
-        classes: The classes' folders, sorted.
-    """
-
-    paths: tuple[str, ...]
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
 
 
 def load_folder(request: DataRequest) -> ImageData:
     """Load a folder of images: ``data_dir/train/CLASS/*`` and ``data_dir/test/CLASS/*`` (``val`` without ``test``).
 
-    Images become RGB, except where every one of them is 8-bit grey: then they keep their one channel. They must be
-    of one size, unless ``image_size`` is given: then the shorter side is resized to it, with antialiasing, and the
-    centre is cut out, as torchvision's Resize and CenterCrop do.
+    Images become RGB, except where every one of them is grey: then they keep their one channel
+    (:func:`ticketkit.data.files.decode_image` says what becomes of other kinds of pixels). They must be of one size,
+    unless ``image_size`` is given: then the shorter side is resized to it, with antialiasing, and the centre is cut
+    out, as torchvision's Resize and CenterCrop do.
+
+    What cannot be decoded, has more than :data:`~ticketkit.data.files.MOST_PIXELS` pixels or is no image is left out,
+    and one line to ``on_wait`` says how many files that are, why, and which are the first. The fingerprint is that of
+    the images that remain. Classes whose names differ in case alone are two.
 
     What was decoded is kept in ``cache_dir``, in one file for each folder and image size, and used again as long as
     no image's name, size or modification time has changed; ``on_progress`` is called only while decoding. A cache
     that cannot be written or is damaged costs time, nothing else.
 
     A streamed folder is decoded once at first too, for its mean, standard deviation and fingerprint, which are those
-    of the same folder held, and to find every image that is broken; only what this tells is kept in ``cache_dir``.
+    of the same folder held, and to find every image that is broken: if there are any, once more without these. Only
+    what this tells is kept in ``cache_dir``.
 
     Args:
         request: ``data_dir`` must be given. With more than a few thousand images ``workers`` processes decode them;
@@ -74,25 +68,31 @@ def load_folder(request: DataRequest) -> ImageData:
 
     Raises:
         DataError: If the folder does not have this layout, training and test set differ in their classes, images
-            differ in size, or any cannot be decoded; these are counted, and the first named.
+            differ in size, or a class is left without an image; what was left out is counted, and the first named.
     """
     if request.data_dir is None:
         raise DataError("data_dir of a folder data set must be given (got none)")
-    root = request.data_dir.resolve()
-    train, test = _list_parts(root)
-    paths = train.paths + test.paths
+    try:
+        root = Path(os.path.realpath(request.data_dir))
+    except ValueError:  # a name with a NUL, which no folder has
+        raise DataError(f"data_dir of a folder data set must be a folder (got {str(request.data_dir)!r})") from None
+    parts = _list_parts(root)
+    paths = parts[0].paths + parts[1].paths
     cache = FolderCache(root, paths, image_size=request.image_size, folder=request.cache_dir)
-    name = f"folder:{root.name}"
+    name = f"folder:{one_line(root.name, _LONGEST_NAME)}"
     if request.stream or (request.stream is None and request.memory_budget is not None):
         known = cache.survey()
-        shape = _first_shape(paths, request.image_size) if known is None else known.shape
+        shape = _first_shape(parts, root, request.image_size) if known is None else known[0].shape
         if request.stream or len(paths) * math.prod(shape) > (request.memory_budget or 0):
-            return _streamed(name, train, test, shape, request, cache, known)
-    images = cache.images()
-    if images is None:
-        images = _decode(paths, request)
-        cache.keep_images(images)
-    return ImageData(
+            return _streamed(name, root, parts, shape, request, cache, known)
+    found = cache.images()
+    if found is None:
+        found = _decode(parts, root, request)
+        if UNREADABLE not in found[1].values():  # what cannot be read now can perhaps be read next time
+            cache.keep_images(*found)
+    images, left_out = found
+    train, test = _remaining(parts, root, left_out)
+    data = ImageData(
         name=name,
         train_images=images[: len(train.paths)],
         train_labels=train.labels,
@@ -100,91 +100,131 @@ def load_folder(request: DataRequest) -> ImageData:
         test_labels=test.labels,
         classes=train.classes,
     )
+    _say(data, (train, test), root, request)
+    return data
 
 
 def _list_parts(root: Path) -> tuple[Listing, Listing]:
     test_dir = next((root / part for part in ("test", "val") if (root / part).is_dir()), None)
     if test_dir is None or not (root / "train").is_dir():
         raise DataError(f"a folder data set must hold train/CLASS/ and test/CLASS/, or val/CLASS/: {root}")
-    train, test = _list_part(root / "train"), _list_part(test_dir)
+    train, test = list_part(root / "train"), list_part(test_dir)
+    for part in (train, test):
+        check_classes(part, root)
     if train.classes != test.classes:
         names = ", ".join(sorted(set(train.classes) ^ set(test.classes)))
         raise DataError(f"train and {test_dir.name} must have the same classes (only one has {names}): {root}")
     return train, test
 
 
-def _list_part(folder: Path) -> Listing:
-    try:
-        found = import_torchvision().datasets.ImageFolder(folder)
-    except FileNotFoundError as error:  # no class, or a class without an image
-        raise DataError(f"every class must hold an image ({str(error).rstrip('. ')}): {folder}") from error
-    return Listing(
-        paths=tuple(path for path, _ in found.samples),
-        labels=np.asarray(found.targets, dtype=np.int64),
-        classes=tuple(found.classes),
-    )
+def _remaining(parts: tuple[Listing, Listing], root: Path, left_out: LeftOut) -> tuple[Listing, Listing]:
+    """The parts without what was left out of all their images.
+
+    Raises:
+        DataError: If a class is left without an image.
+    """
+    paths = parts[0].paths + parts[1].paths
+    reasons = {paths[place]: reason for place, reason in left_out.items()}
+    train, test = (part.without(reasons) for part in parts)
+    for part in (train, test):
+        check_classes(part, root)
+    return train, test
 
 
-def _first_shape(paths: Sequence[str], image_size: int | None) -> Shape:
+def _say(data: ImageData, parts: tuple[Listing, Listing], root: Path, request: DataRequest) -> None:
+    """Say what was left out, to whoever listens; nothing is left out in silence."""
+    line = left_out_line(parts, root)
+    if not line:
+        return
+    if request.on_wait is not None:
+        request.on_wait(f"{data.name}: {line}")
+    else:
+        warnings.warn(f"{data.name}: {line}", stacklevel=4)  # of whoever called load_data
+
+
+def _first_shape(parts: tuple[Listing, Listing], root: Path, image_size: int | None) -> Shape:
     """Channels, height and width of the first image that can be decoded."""
-    for path in paths:
+    left_out = {}
+    for place, path in enumerate(parts[0].paths + parts[1].paths):
         if not isinstance(pixels := decode_image(path, image_size), str):
             height, width, channels = pixels.shape
             return channels, height, width
-    raise unreadable_error([f"{path} ({decode_image(path, image_size)})" for path in paths], len(paths))
+        left_out[place] = pixels
+    _remaining(parts, root, left_out)  # which no class survives
+    raise DataError(f"a folder data set must hold an image (got none): {root}")
 
 
 def _streamed(
     name: str,
-    train: Listing,
-    test: Listing,
+    root: Path,
+    parts: tuple[Listing, Listing],
     shape: Shape,
     request: DataRequest,
     cache: FolderCache,
-    known: Survey | None,
+    known: tuple[Survey, LeftOut] | None,
 ) -> ImageData:
-    decoder = Decoder(shape=shape, image_size=request.image_size)
-    train_images, test_images = (
-        ImageFiles(paths=part.paths, decoder=decoder, workers=request.workers, on_progress=request.on_progress)
-        for part in (train, test)
-    )
-    data = ImageData(
-        name=name,
-        train_images=train_images,
-        train_labels=train.labels,
-        test_images=test_images,
-        test_labels=test.labels,
-        classes=train.classes,
-    )
-    try:
-        data.surveyed(known)
-    except ColourError:  # the first colour image makes them all colour
-        return _streamed(name, train, test, (3, *shape[1:]), request, cache, known)
-    if known is None:
-        cache.keep_survey(Survey(shape=shape, mean=data.mean, std=data.std, fingerprint=data.fingerprint))
+    left_out: LeftOut = {} if known is None else known[1]
+    places = {path: place for place, path in enumerate(parts[0].paths + parts[1].paths)}
+    while True:
+        train, test = _remaining(parts, root, left_out)
+        decoder = Decoder(shape=shape, image_size=request.image_size)
+        train_images, test_images = (
+            ImageFiles(paths=part.paths, decoder=decoder, workers=request.workers, on_progress=request.on_progress)
+            for part in (train, test)
+        )
+        data = ImageData(
+            name=name,
+            train_images=train_images,
+            train_labels=train.labels,
+            test_images=test_images,
+            test_labels=test.labels,
+            classes=train.classes,
+        )
+        try:
+            data.surveyed(None if known is None else known[0])
+            break
+        except ColourError:  # the first colour image makes them all colour
+            shape = (3, *shape[1:])
+        except BrokenImagesError as error:
+            left_out = {**left_out, **{places[fault.path]: fault.reason for fault in error.faults}}
+    if known is None and UNREADABLE not in left_out.values():
+        made = Survey(shape=shape, mean=data.mean, std=data.std, fingerprint=data.fingerprint)
+        cache.keep_survey(made, left_out)
+    _say(data, (train, test), root, request)
     return data
 
 
-def _decode(paths: tuple[str, ...], request: DataRequest) -> Pixels:
+def _decode(parts: tuple[Listing, Listing], root: Path, request: DataRequest) -> tuple[Pixels, LeftOut]:
+    """Decode every image; those that are left out have no place in the array."""
+    paths = parts[0].paths + parts[1].paths
     images: Pixels | None = None
-    broken: list[str] = []
+    left_out: dict[int, str] = {}
+    kept = 0
     with contextlib.closing(_decoded(paths, request)) as stream:
-        for index, decoded in enumerate(stream):
+        for place, decoded in enumerate(stream):
             if isinstance(decoded, str):
-                broken.append(f"{paths[index]} ({decoded})")
+                left_out[place] = decoded
                 continue
             if images is None:
-                images = np.empty((len(paths), *decoded.shape), dtype=np.uint8)
+                images = _room(len(paths), decoded.shape, root)
             if decoded.shape[1:] != images.shape[2:]:
-                raise size_error(images.shape[2:], decoded.shape[1:], paths[index])
+                raise size_error(images.shape[2:], decoded.shape[1:], paths[place])
             if len(decoded) > images.shape[1]:  # the first colour image makes them all colour
                 images = np.repeat(images, len(decoded), axis=1)
-            images[index] = decoded
-    if broken:
-        raise unreadable_error(broken, len(paths))
+            images[kept] = decoded
+            kept += 1
+    _remaining(parts, root, left_out)  # which refuses a class without an image, and with it a folder without any
     if images is None:
-        raise DataError(f"a folder data set must hold an image (got none): {request.data_dir}")
-    return images
+        raise DataError(f"a folder data set must hold an image (got none): {root}")
+    return images[:kept], left_out
+
+
+def _room(count: int, shape: tuple[int, ...], root: Path) -> Pixels:
+    try:
+        return np.empty((count, *shape), dtype=np.uint8)
+    except MemoryError:
+        size = count * math.prod(shape)
+        raise DataError(f"images must fit into memory, or be streamed (they take {size:,} bytes): {root}") from None
 
 
 def _decoded(paths: tuple[str, ...], request: DataRequest) -> Generator[Pixels | str]:

@@ -20,6 +20,9 @@ Labels = NDArray[np.int64]
 IMAGE_AXES = 4
 """Images are [N, C, H, W]."""
 
+MOST_SIDE = 8_192
+"""The largest side length that images are brought to; an image of it has :data:`~ticketkit.data.files.MOST_PIXELS`."""
+
 COUNTED_AT_ONCE = 1 << 24
 """Pixels whose squares are held at a time while they are summed: 64 MiB, whatever the size of the data set."""
 
@@ -43,6 +46,11 @@ class ImageData:
 
     Raises:
         DataError: If the arrays do not hold together; the message names the first that does not.
+
+    Examples:
+        >>> data = ticketkit.load_data("digits")
+        >>> data.num_classes, data.shape, data.train_images.shape
+        (10, (1, 8, 8), (898, 1, 8, 8))
     """
 
     name: str
@@ -214,10 +222,11 @@ class DataRequest:
             :func:`ticketkit.train.memory_budget` gives a device's.
         cache_dir: Where decoded images are kept; None for ``ticketkit`` in the user's cache folder.
         on_progress: Called, in the thread that loads, with the images done and the images there are.
-        on_wait: Called with one line before something slow that shows no progress, such as a download.
+        on_wait: Called with one line before something slow that shows no progress, such as a download, and with one
+            about files that were left out; if None, the latter is a warning.
 
     Raises:
-        DataError: If a number is less than 1.
+        DataError: If a number is less than 1, or ``image_size`` above :data:`MOST_SIDE`.
     """
 
     data_dir: Path | None = None
@@ -235,6 +244,8 @@ class DataRequest:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise DataError(f"{name} of a data set must be at least 1 (got {number})")
+        if (self.image_size or 1) > MOST_SIDE:
+            raise DataError(f"image_size of a data set must be at most {MOST_SIDE:,} pixels (got {self.image_size:,})")
 
     def check_image_size(self, name: str, size: int) -> None:
         """Refuse a size that a data set of fixed size does not have; for loaders.
@@ -264,6 +275,10 @@ def load_data(name: str, request: DataRequest | None = None) -> ImageData:
 
     Raises:
         DataError: If there is no such data set, or it is missing or malformed.
+
+    Examples:
+        >>> ticketkit.load_data("digits").classes
+        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
     return DATASETS[name](request or DataRequest())
 

@@ -10,8 +10,12 @@ import numpy as np
 
 from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
 from ticketkit.data.published import Published, ReadPart, load_published
+from ticketkit.reading import regular_size
 
 SIZE = 28
+MOST_BYTES = 2**26
+"""The longest file that is read; the longest of these data sets' has 47 MB."""
+
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
@@ -41,6 +45,7 @@ def idx_reader(kind: str) -> ReadPart:
 
     def read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Images, Labels]:
         which = "training" if train else "test"
+        _check_files(root / kind)
         try:
             part = getattr(datasets, kind)(root, train=train, download=download)
         # torchvision takes a file apart without asking how long it is, and asserts what it finds.
@@ -57,6 +62,16 @@ def idx_reader(kind: str) -> ReadPart:
         return images[:, np.newaxis], labels.astype(np.int64)
 
     return read
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse what torchvision would read whole, however long it is, or in place of the files that are named."""
+    if (folder / "processed" / "training.pt").exists():
+        raise OSError(f"{folder / 'processed'} holds files of an old torchvision, which are not read; delete it")
+    for name in FILES:
+        path = folder / "raw" / name
+        if path.exists() and (size := regular_size(path)) > MOST_BYTES:
+            raise OSError(f"{name} must have at most {MOST_BYTES:,} bytes and has {size:,}")
 
 
 MNIST = in_idx_files(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ticketkit.data.files import Fault, ImageFiles, size_error, unreadable_error
+from ticketkit.data.files import NAMED, Fault, ImageFiles, size_error
 from ticketkit.errors import DataError
 
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
@@ -24,6 +24,20 @@ Moments = tuple[tuple[float, ...], tuple[float, ...]]
 
 class ColourError(DataError):
     """An image is in colour where all before it were grey."""
+
+
+class BrokenImagesError(DataError):
+    """Images cannot be decoded.
+
+    Args:
+        faults: What is wrong with each.
+        count: How many images there are.
+    """
+
+    def __init__(self, faults: Sequence[Fault], count: int) -> None:
+        names = ", ".join(map(str, faults[:NAMED])) + (", …" if len(faults) > NAMED else "")
+        super().__init__(f"images must be readable ({len(faults):,} of {count:,} are not): {names}")
+        self.faults = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +112,20 @@ def survey(
 
     Raises:
         ColourError: If an image is in colour and ``train`` is grey.
-        DataError: If images differ in size, or cannot be decoded; these are counted, and the first named.
+        BrokenImagesError: If images cannot be decoded; these are counted, and the first named.
+        DataError: If images differ in size.
     """
     total = len(train) + len(test)
     fingerprint = Fingerprint([train.shape, train_labels.shape, test.shape, test_labels.shape], classes)
     channels, height, width = train.decoder.shape
     sums = np.zeros((2, channels), dtype=np.int64)
-    broken: list[str] = []
+    broken: list[Fault] = []
     done = 0
     for images, labels in ((train, train_labels), (test, test_labels)):
         with contextlib.closing(images.parts()) as parts:
             for part in parts:
                 _check(part.faults, (height, width))
-                broken += map(str, part.faults)
+                broken += part.faults
                 fingerprint.update(part.images)
                 if images is train:
                     sums += part.sums
@@ -119,7 +134,7 @@ def survey(
                     train.on_progress(done, total)
         fingerprint.update(labels)
     if broken:
-        raise unreadable_error(broken, total)
+        raise BrokenImagesError(broken, total)
     mean, std = moments(sums, len(train) * height * width)
     return Survey(shape=train.decoder.shape, mean=mean, std=std, fingerprint=fingerprint.value)
 

@@ -11,7 +11,7 @@ from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.encoding import Array, Bitmask
 from ticketkit.errors import ArchError, BundleError, MaskError
 from ticketkit.interop.format import ImportRequest
-from ticketkit.mask import BoolArray, Mask
+from ticketkit.mask import Mask
 from ticketkit.provenance import Provenance, Results, Weights
 from ticketkit.ticket import Ticket, kept_from
 
@@ -52,10 +52,12 @@ def requested_arch(request: ImportRequest, recorded: str | None, arrays: Mapping
     name = request.arch or recorded
     if name is None:
         raise BundleError(f"the network must be named with --arch (the file does not say it): {request.path}")
+    if request.arch:
+        parse_arch(request.arch)  # what is wrong with it is no fault of the file's
     try:
         return fit_arch(name, {tensor: array.shape for tensor, array in arrays.items()})
     except ArchError as error:
-        raise error if request.arch else BundleError(f"{error}: {request.path}") from None
+        raise BundleError(f"{error}: {request.path}") from None
 
 
 def plain_weights(request: ImportRequest) -> Weights:
@@ -105,13 +107,17 @@ def assemble(
         BundleError: If they are not the network's, or a mask holds anything but zeros and ones.
     """
     try:
+        _check_shapes(arch, arrays, masks)
         kept = {name: kept_from(name, array) for name, array in masks.items()}
-        _check_shapes(arrays, kept)
-        return Ticket.from_arrays(
+        ticket = Ticket.from_arrays(
             arch, _ordered(arch, arrays), Mask(kept), weights=weights, provenance=provenance, results=results
         )
     except MaskError as error:
         raise BundleError(f"{error}: {path}") from None
+    for name, stored in ticket.stored.items():
+        if stored.infinities:  # saving would refuse it too, but name another file
+            raise BundleError(f"weights of a ticket must be finite (those of {name} are not): {path}")
+    return ticket
 
 
 def _ordered(arch: ArchSpec, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -120,12 +126,23 @@ def _ordered(arch: ArchSpec, arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name: arrays[name] for name in [*known, *(arrays.keys() - set(known))]}
 
 
-def _check_shapes(arrays: Mapping[str, Array], kept: Mapping[str, BoolArray]) -> None:
-    for name, mask in kept.items():
+def _check_shapes(arch: ArchSpec, arrays: Mapping[str, Array], masks: Mapping[str, Array]) -> None:
+    """Refuse what is not of the network before anything is copied: a mask or a tensor may be of any size."""
+    own = {entry.name: entry.tensor.shape for entry in arch.state()}
+    if missing := own.keys() - arrays.keys():
+        raise MaskError(f"a ticket of {arch.name} must hold {min(missing)} (got none)")
+    if unknown := arrays.keys() - own.keys():
+        raise MaskError(f"a ticket of {arch.name} must hold its own tensors only (got {min(unknown)[:80]})")
+    for name, array in arrays.items():
+        if array.shape != own[name]:
+            raise MaskError(f"{name} of {arch.name} must have shape {own[name]} (got {array.shape})")
+    for name, mask in masks.items():
         if name not in arrays:
-            raise MaskError(f"a mask must be of a tensor that is there (got one of {name})")
+            raise MaskError(f"a mask must be of a tensor that is there (got one of {name[:80]})")
         if mask.shape != arrays[name].shape:
             raise MaskError(f"the mask of {name} must have its shape {arrays[name].shape} (got {mask.shape})")
+        if mask.dtype.kind not in "biuf":
+            raise MaskError(f"the mask of {name} must hold zeros and ones only (got {mask.dtype})")
 
 
 def kept_zeros(ticket: Ticket) -> int:

@@ -13,8 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ticketkit.atomic import replacing
+from ticketkit.bundle.limits import DEFAULT_LIMITS
 from ticketkit.encoding import Array
 from ticketkit.errors import BundleError
+from ticketkit.reading import regular_size
 
 ARCH_KEY = "architecture"
 """Metadata key of the safetensors files that we write: the network's name, so that they come in again without it."""
@@ -36,20 +38,42 @@ def read_arrays(path: Path) -> tuple[dict[str, Array], str | None]:
     Raises:
         BundleError: If it cannot be read, holds anything but tensors, or a type that numpy does not have.
     """
+    try:
+        size = regular_size(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if size > DEFAULT_LIMITS.file_bytes:
+        raise BundleError(
+            f"a file to import must have at most {DEFAULT_LIMITS.file_bytes:,} bytes (got {size:,}): {path}"
+        )
     if not is_safetensors(path):
         from ticketkit.interop.pth import read_pth
 
         return read_pth(path), None
     try:
+        _check_header(path, size)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except OSError as error:
         raise unreadable(path, error) from None
-    except (SafetensorError, TypeError, AttributeError, KeyError) as error:
-        # The last three are how numpy's lack of a type (BF16) shows, by version of the library.
+    except (SafetensorError, TypeError, AttributeError, KeyError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        # The last four are how numpy's lack of a type (BF16) shows, by version of the library.
         raise BundleError(f"tensors must be in a sound safetensors file of numpy's types ({error}): {path}") from None
     return arrays, metadata.get(ARCH_KEY)
+
+
+def _check_header(path: Path, size: int) -> None:
+    """Refuse a header that claims more than we read of a bundle's own, before anything parses it."""
+    with path.open("rb") as file:
+        claimed = int.from_bytes(file.read(8), "little")
+    if claimed > min(DEFAULT_LIMITS.header_bytes, size):
+        most = min(DEFAULT_LIMITS.header_bytes, size)
+        raise BundleError(
+            f"a safetensors file's header must have at most {most:,} bytes (it claims {claimed:,}): {path}"
+        )
 
 
 def encode_arrays(path: Path, arrays: Mapping[str, Array], arch: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +9,14 @@ from pathlib import Path
 
 from ticketkit.errors import BundleError
 from ticketkit.provenance import LevelResult, Results
+from ticketkit.reading import parse_json, regular_size
 
 MASK = "mask.pth"
 HPARAMS = "hparams.log"
-_MODEL = re.compile(r"model_ep(\d{1,9})_it(\d{1,12})\.pth")
-_LEVEL = re.compile(r"level_(\d{1,6})")
+_MODEL = re.compile(r"model_ep([0-9]{1,9})_it([0-9]{1,12})\.pth")
+_LEVEL = re.compile(r"level_([0-9]{1,6})")
 _BRANCH = re.compile(r"lottery_branch_(\w{1,150}?)(?:_[0-9a-f]{32})?")
+_LARGEST = 2**53
 _TEXT_BYTES = 2**20
 """The most that is read of a text file; theirs are a few kilobytes."""
 
@@ -132,11 +133,11 @@ class LevelFolder:
 def _level_result(level: int, folder: Path) -> LevelResult | None:
     accuracies = _accuracies(folder)
     try:
-        report = json.loads(_read_text(folder / "sparsity_report.json"))
+        report = parse_json(_read_text(folder / "sparsity_report.json"))
         kept, total = int(report["unpruned"]), int(report["total"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
-    if not accuracies or not 0 <= kept <= total:
+    if not accuracies or not 0 <= kept <= total < _LARGEST:
         return None
     accuracy = accuracies[max(accuracies)]
     return LevelResult(level=level, kept=kept, total=total, accuracy=accuracy) if 0 <= accuracy <= 1 else None
@@ -145,7 +146,7 @@ def _level_result(level: int, folder: Path) -> LevelResult | None:
 def _accuracies(folder: Path) -> dict[int, float]:
     """Test accuracy by iteration, as the folder's ``logger`` has it; lines are ``test_accuracy,ITERATION,VALUE``."""
     found = re.findall(
-        r"^test_accuracy,(\d{1,12}),([0-9.e-]{1,30})$", _read_text(folder / "logger"), flags=re.MULTILINE
+        r"^test_accuracy,([0-9]{1,12}),([0-9.e-]{1,30})$", _read_text(folder / "logger"), flags=re.MULTILINE
     )
     try:
         return {int(iteration): float(accuracy) for iteration, accuracy in found}
@@ -155,6 +156,7 @@ def _accuracies(folder: Path) -> dict[int, float]:
 
 def _read_text(path: Path) -> str:
     try:
+        regular_size(path)  # a pipe would be waited for
         with path.open("rb") as file:
             return file.read(_TEXT_BYTES).decode("utf-8", "replace")
     except OSError:

@@ -6,17 +6,17 @@ of them that is done; whatever reads it takes those that are there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from ticketkit.errors import StudyError
+from ticketkit.reading import parse_json, read_text, shown
 from ticketkit.report.comparison import TICKET, ArmResult, LayerDensity, Origin, Report, Run
 from ticketkit.report.connection import Connection, Curve
 from ticketkit.report.runs import Count, Fraction
@@ -24,6 +24,8 @@ from ticketkit.report.runs import Count, Fraction
 CELL_FORMAT: Final = {"name": "ticketkit-cell", "version": "1.0"}
 STUDY_FORMAT: Final = {"name": "ticketkit-study", "version": "1.0"}
 STUDY_FILE: Final = "study.json"
+MAX_BYTES: Final = 32 * 2**20
+"""The longest file of results that is read; a guard against absurd ones. An index has about 300 bytes a cell."""
 
 Kind = Literal["find", "train", "connect"]
 
@@ -186,6 +188,8 @@ def read_study(folder: Path) -> StudyResults:
         StudyError: If it holds no study, or a file of it is not what it should be.
     """
     index = _read(folder / STUDY_FILE, STUDY_FORMAT, StudyIndex)
+    for entry in index.cells:
+        _check_inside(entry.file, folder / STUDY_FILE)
     results = tuple(read_cell(path) for entry in index.cells if (path := folder / entry.file).exists())
     return StudyResults(
         index=index,
@@ -193,6 +197,13 @@ def read_study(folder: Path) -> StudyResults:
         reports=tuple(_reports(index, results)),
         connections=tuple(_connections(index, results)),
     )
+
+
+def _check_inside(file: str, index: Path) -> None:
+    """Refuse a cell that lies elsewhere: a folder from a stranger says nothing of other files."""
+    parts = PurePosixPath(file).parts
+    if not parts or PurePosixPath(file).is_absolute() or ".." in parts or not file.isprintable():
+        raise StudyError(f"a cell's file must lie in its study's folder (got {shown(file)}): {index}")
 
 
 def read_cell(path: Path) -> CellResult:
@@ -207,14 +218,14 @@ def read_cell(path: Path) -> CellResult:
 
 def _read(path: Path, format_: Mapping[str, str], kind: type[Any]) -> Any:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path, most=MAX_BYTES))
     except OSError as error:
         raise StudyError(f"a study's file must be readable ({error.strerror}): {path}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise StudyError(f"a study's file must be JSON ({error}): {path}") from None
     found = document.get("format") if isinstance(document, dict) else None
     if not isinstance(found, dict) or found.get("name") != format_["name"]:
-        raise StudyError(f"a study's file must have the format {format_['name']} (got {str(found)[:80]}): {path}")
+        raise StudyError(f"a study's file must have the format {format_['name']} (got {shown(found)}): {path}")
     if str(found.get("version")).partition(".")[0] != "1":
         raise StudyError(f"a {format_['name']} must be of version 1.x (got {str(found.get('version'))[:20]}): {path}")
     try:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from ticketkit.errors import TicketkitError
+from ticketkit.reading import parse_json, read_text
 from ticketkit.report import comparison, connection
-from ticketkit.report.cells import STUDY_FORMAT, read_study
+from ticketkit.report.cells import MAX_BYTES, STUDY_FORMAT, read_study
 from ticketkit.report.comparison import Report
 from ticketkit.report.connection import Connection, connections_from_json
-
-MAX_BYTES: Final = 256 * 2**20
-"""The longest file that is read; a guard against absurd ones."""
 
 _WRAPPERS: Final = ("results", "result", "report")
 """Where a document that says more about a result keeps it."""
@@ -137,15 +134,10 @@ def _known() -> str:
 def _read(path: Path) -> Document | None:
     """The result in a file; None if it holds another JSON document."""
     try:
-        size = path.stat().st_size
-        text = path.read_bytes() if size <= MAX_BYTES else b""
+        value = parse_json(read_text(path, most=MAX_BYTES))
     except OSError as error:
         raise TicketkitError(f"a result must be a file that can be read ({error.strerror}): {path}") from None
-    if size > MAX_BYTES:
-        raise TicketkitError(f"a result must have at most {MAX_BYTES:,} bytes (got {size:,}): {path}")
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TicketkitError(f"a result must be JSON ({error}): {path}") from None
     if _is_ours(value):
         return Document(path=path, value=_shown(value))
@@ -157,10 +149,6 @@ def _read(path: Path) -> Document | None:
                     path=path, value=_shown(value[member]), command=_shown(command) if isinstance(command, str) else ""
                 )
     return None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
 
 
 def _is_ours(value: object) -> bool:

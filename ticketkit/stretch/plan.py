@@ -80,6 +80,11 @@ def plan_stretch(
 
     Raises:
         StretchError: If the two networks' stages cannot be mapped so.
+
+    Examples:
+        >>> source, target = ticketkit.parse_arch("resnet20"), ticketkit.parse_arch("resnet32")
+        >>> ticketkit.plan_stretch(source, target, order="interpolate").stages[0]
+        (0, 1, 1, 2, 2)
     """
     if len(source.stages) != len(target.stages):
         raise StretchError(
@@ -145,7 +150,8 @@ def _plan_stage(
 
 def _without(stage: int, elastic: Units, drop: Sequence[int], count: int) -> Units:
     dropped = _chosen(stage, elastic, drop, "dropped")
-    kept = tuple(unit for unit in elastic if unit not in dropped)
+    gone = frozenset(dropped)
+    kept = tuple(unit for unit in elastic if unit not in gone)
     if len(kept) != count:
         raise StretchError(
             f"stage {stage}: {len(elastic) - count} units must be dropped (got {len(dropped)}: "
@@ -155,8 +161,9 @@ def _without(stage: int, elastic: Units, drop: Sequence[int], count: int) -> Uni
 
 
 def _chosen(stage: int, elastic: Units, units: Sequence[int], verb: str) -> Units:
+    known_units = frozenset(elastic)
     for unit in units:
-        if unit not in elastic:
+        if unit not in known_units:
             known = f"{elastic[0]} to {elastic[-1]}" if elastic else "none; its first unit never moves"
             raise StretchError(f"stage {stage}: units to be {verb} must be among {known} (got {unit})")
     if len(set(units)) != len(units) or not units:

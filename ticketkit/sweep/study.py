@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +12,20 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ticketkit.errors import RecipeError, StudyError
-from ticketkit.recipe import Recipe, load_recipe, read_recipe
+from ticketkit.reading import did_you_mean, parse_toml, read_text, shown
+from ticketkit.recipe import MOST_BYTES, Recipe, load_recipe, read_recipe
 from ticketkit.report.comparison import TICKET
 
 DEFAULT_POLICY: Final = "append"
 ALL_ARMS: Final = "all"
 MOST_SEEDS: Final = 1_000
-"""The most seeds that a study may have; a guard against a slip of the keyboard."""
+"""The most seeds that a study may have, and entries of its other lists; a guard against a slip of the keyboard."""
+
+MOST_CELLS: Final = 50_000
+"""The most trainings that a study may have, as if no two tickets shared any."""
+
+_LONGEST_NAME = 200
+_LARGEST = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +39,7 @@ class DataChoice:
         limit: Number of training images, spread evenly over the classes; None takes all.
 
     Raises:
-        StudyError: If a number is less than 1.
+        StudyError: If a number is less than 1, or a name cannot be one of a folder.
     """
 
     dataset: str = "digits"
@@ -43,8 +50,10 @@ class DataChoice:
     def __post_init__(self) -> None:
         for name in ("image_size", "limit"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise StudyError(f"{name} of data must be 1 or more (got {value})")
+            if value is not None and not 1 <= value <= _LARGEST:
+                raise StudyError(f"{name} of data must be 1 or more (got {shown(value)})")
+        if self.data_dir is not None and (not self.data_dir or "\0" in self.data_dir):
+            raise StudyError(f"data_dir of data must be the name of a folder (got {shown(self.data_dir)})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +85,8 @@ class PolicyChoice:
         rescale: Whether the residual branches of replicated units are divided by their number of copies.
 
     Raises:
-        StudyError: If there are units to replicate or drop beside a mapping, which says all.
+        StudyError: If there are units to replicate or drop beside a mapping, which says all, or the name cannot be
+            shown.
     """
 
     name: str
@@ -88,8 +98,14 @@ class PolicyChoice:
     rescale: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 < len(self.name) <= _LONGEST_NAME or not self.name.isprintable():
+            raise StudyError(
+                f"a policy's name must be 1 to {_LONGEST_NAME} printable characters (got {shown(self.name)})"
+            )
         if self.mapping is not None and (self.units is not None or self.drop is not None):
-            raise StudyError(f"policy {self.name!r} must have units and drop, or a mapping, which says all (got both)")
+            raise StudyError(
+                f"policy {shown(self.name)} must have units and drop, or a mapping, which says all (got both)"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,15 +164,21 @@ class Study:
         for name, values in lists.items():
             if not values and name not in {"arms", "connect"}:
                 raise StudyError(f"{name} must be one or more (got none)")
+            if len(values) > MOST_SEEDS:
+                raise StudyError(f"{name} must be at most {MOST_SEEDS:,} (got {len(values):,})")
             for place, value in enumerate(values):
                 if value in values[:place]:
-                    shown = value.arch if isinstance(value, Source) else value
-                    raise StudyError(f"{name} must be named once each (got {_shown(shown)} twice)")
+                    twice = value.arch if isinstance(value, Source) else value
+                    raise StudyError(f"{name} must be named once each (got {shown(twice)} twice)")
         if not self.arms and not self.connect:
             raise StudyError("arms must name at least one, or connect must (got none)")
         if self.arms and not {TICKET, ALL_ARMS} & {*self.arms}:
-            raise StudyError(f"arms must name the {TICKET}, which a comparison is of (got {_shown(self.arms)})")
+            raise StudyError(f"arms must name the {TICKET}, which a comparison is of (got {shown(self.arms)})")
         rules = {
+            "title": (
+                0 < len(self.title) <= _LONGEST_NAME and self.title.isprintable(),
+                f"1 to {_LONGEST_NAME} printable characters",
+            ),
             "sparsities": (all(0 < sparsity < 1 for sparsity in self.sparsities), "above 0 and below 1"),
             "seeds": (all(0 <= seed < 2**53 for seed in self.seeds), "from 0 to 2**53 - 1"),
             "margin": (0 <= self.margin <= 100, "from 0 to 100 points"),  # noqa: PLR2004
@@ -166,9 +188,12 @@ class Study:
         }
         for name, (holds, rule) in rules.items():
             if not holds:
-                raise StudyError(f"{name} must be {rule} (got {_shown(getattr(self, name))})")
-        if len(self.seeds) > MOST_SEEDS:
-            raise StudyError(f"seeds must be at most {MOST_SEEDS:,} (got {len(self.seeds):,})")
+                raise StudyError(f"{name} must be {rule} (got {shown(getattr(self, name))})")
+        factors = {name: len(values) for name, values in lists.items() if name not in {"arms", "connect"}}
+        factors["arms"] = len(self.arms) + len(self.connect)
+        if (cells := math.prod(factors.values())) > MOST_CELLS:
+            product = " x ".join(f"{count:,} {name}" for name, count in factors.items())
+            raise StudyError(f"a study must have at most {MOST_CELLS:,} trainings (got {cells:,}: {product})")
 
     def data_of(self, source: Source) -> DataChoice:
         """The data that tickets of a source are found on."""
@@ -190,10 +215,10 @@ def load_study(path: str | os.PathLike[str]) -> Study:
         RecipeError: If a recipe does.
     """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = parse_toml(read_text(path, most=MOST_BYTES))
     except OSError as error:
         raise StudyError(f"a study must be a readable file ({error.strerror}): {path}") from None
-    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML
+    except ValueError as error:  # not UTF-8, or not TOML
         raise StudyError(f"a study must be TOML ({error}): {path}") from None
     values.setdefault("title", Path(path).stem)
     try:
@@ -231,7 +256,8 @@ def _study(values: dict[str, Any], stem: str) -> Study:
     known = set(Study.__dataclass_fields__)
     for name in values:
         if name not in known:
-            raise StudyError(f"fields of a study must be among {', '.join(sorted(known))} (got {name!r})")
+            listed = f"{', '.join(sorted(known))} (got {shown(name)}{did_you_mean(name, known)})"
+            raise StudyError(f"fields of a study must be among {listed}")
     spelt = dict(values)
     spelt["recipe"] = _recipe(values.get("recipe", "quick"), stem)
     spelt["sources"] = [_source(source, stem) for source in _list(values, "sources")]
@@ -248,14 +274,14 @@ def _study(values: dict[str, Any], stem: str) -> Study:
 
 def _first(seeds: int) -> range:
     if not 1 <= seeds <= MOST_SEEDS:
-        raise StudyError(f"the number of seeds must be from 1 to {MOST_SEEDS:,} (got {seeds:,})")
+        raise StudyError(f"the number of seeds must be from 1 to {MOST_SEEDS:,} (got {shown(seeds)})")
     return range(seeds)
 
 
 def _list(values: Mapping[str, Any], name: str) -> list[Any]:
     found = values.get(name, [])
     if not isinstance(found, list):
-        raise StudyError(f"{name} must be a list (got {_shown(found)})")
+        raise StudyError(f"{name} must be a list (got {shown(found)})")
     return found
 
 
@@ -291,7 +317,8 @@ def _known(values: dict[str, Any], kind: type[Source | PolicyChoice | DataChoice
     known = list(kind.__dataclass_fields__)
     for name in values:
         if name not in known:
-            raise StudyError(f"fields of {_NAMES[kind]} must be among {', '.join(known)} (got {name!r})")
+            listed = f"{', '.join(known)} (got {shown(name)}{did_you_mean(name, known)})"
+            raise StudyError(f"fields of {_NAMES[kind]} must be among {listed}")
     return values
 
 
@@ -300,9 +327,4 @@ def _recipe(value: Any, stem: str) -> Recipe:
         return load_recipe(value)
     if isinstance(value, dict):
         return read_recipe(value, name=stem)
-    raise StudyError(f"recipe must be a name or a table of fields (got {_shown(value)})")
-
-
-def _shown(value: object, limit: int = 80) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    raise StudyError(f"recipe must be a name or a table of fields (got {shown(value)})")

@@ -36,7 +36,7 @@ def test_a_decoder_names_each_image_that_is_not_what_it_must_be(tmp_path):
     assert [*map(str, faults)] == [
         f"{paths[1]} (5x5)",
         f"{paths[2]} (in colour)",
-        f"{paths[3]} (FileNotFoundError)",
+        f"{paths[3]} (unreadable)",
     ]
 
 

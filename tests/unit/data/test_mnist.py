@@ -130,3 +130,21 @@ def test_takes_only_28_by_28_pixels_and_an_image_a_label(wrong, tmp_path, files)
 def test_takes_no_other_size(tmp_path):
     with pytest.raises(DataError, match=r"^image_size of mnist must be 28, or not given \(got 32\)$"):
         load_data("mnist", DataRequest(data_dir=tmp_path, image_size=32))
+
+
+def test_what_torchvision_would_read_in_place_of_the_files_is_not(tmp_path, files):
+    write(tmp_path, files)
+    processed = tmp_path / "MNIST" / "processed"
+    processed.mkdir()
+    for name in ("training.pt", "test.pt"):
+        (processed / name).write_bytes(b"anything")
+    with pytest.raises(DataError, match=r"processed holds files of an old torchvision, which are not read; delete it"):
+        load_data("mnist", DataRequest(data_dir=tmp_path, download=False))
+
+
+def test_a_file_that_is_far_too_long_is_not_read(tmp_path, files):
+    write(tmp_path, files)
+    with (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").open("ab") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(DataError, match=r"ubyte must have at most 67,108,864 bytes and has 67,108,865"):
+        load_data("mnist", DataRequest(data_dir=tmp_path, download=False))

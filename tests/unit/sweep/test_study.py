@@ -174,7 +174,10 @@ def test_a_recipe_s_own_file_may_be_named(read: Callable[[str], Study], tmp_path
         ('policies = "append"', "policies must be a list"),
         ('policies = ["append", { name = "append", units = [1] }]', "policies must be named once each"),
         ('policies = [{ order = "append" }]', r"missing required field `name` - at `\$\.policies\[0\]`"),
-        ('policies = [{ name = "a", copies = 2 }]', r"fields of a policy must be among name, .* \(got 'copies'\)"),
+        (
+            'policies = [{ name = "a", copies = 2 }]',
+            r"fields of a policy must be among name, .* \(got 'copies'; did you mean 'random_copies'\?\)",
+        ),
         ('policies = [{ name = "a", units = "1,2" }]', r"at `\$\.policies\[0\]\.units`"),
         (
             'policies = [{ name = "a", mapping = "0:0", drop = [1] }]',
@@ -199,7 +202,7 @@ def test_a_recipe_s_own_file_may_be_named(read: Callable[[str], Study], tmp_path
         ("data = 3", r"at `\$\.data`"),
         ("data = { limit = 0 }", r"limit of data must be 1 or more \(got 0\)"),
         ("data = { image_size = -8 }", "image_size of data must be 1 or more"),
-        ("data = { limits = 3 }", r"fields of data must be among .* \(got 'limits'\)"),
+        ("data = { limits = 3 }", r"fields of data must be among .* \(got 'limits'; did you mean 'limit'\?\)"),
         ("margin = -0.1", "margin must be from 0 to 100 points"),
         ("margin = nan", "margin must be from 0 to 100 points"),
         ("margin = 101", "margin must be from 0"),

@@ -173,7 +173,7 @@ def test_an_image_that_has_changed_is_named(load: Callable[..., ImageData], root
         changed.unlink()
     else:
         changed.write_bytes(content)
-    kind = "FileNotFoundError" if content is None else "UnidentifiedImageError"
+    kind = "unreadable" if content is None else "broken"
     with pytest.raises(DataError) as caught:
         list(batches.epoch(0, 0))
     expected = f"a streamed image must stay as it was when the data set was loaded: {changed} ({kind})"

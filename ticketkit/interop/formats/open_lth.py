@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ticketkit.arch import ArchSpec
+from ticketkit.arch import ArchSpec, parse_arch
 from ticketkit.encoding import Array
 from ticketkit.errors import ArchError, BundleError
 from ticketkit.interop.assemble import METHOD, assemble, fit_arch, origin
@@ -152,14 +152,19 @@ def _arch(folder: LevelFolder, request: ImportRequest, found: dict[str, Array]) 
         recorded = folder.hparams().get("Model Hyperparameters", {}).get("model_name")
         if recorded is None:
             raise BundleError(f"the network must be named with --arch (no {HPARAMS} says it): {folder.path}")
-        name = arch_name(recorded)
+        try:
+            name = arch_name(recorded)
+        except BundleError as error:
+            raise BundleError(f"{error}: {folder.path / HPARAMS}") from None
+    if request.arch:
+        parse_arch(request.arch)  # what is wrong with it is no fault of the folder's
     try:
         names = module_names(fit_arch(name, {}))
         ours = {theirs: own for own, theirs in names.items()}
         shapes = {_rename(theirs, ours) or theirs: array.shape for theirs, array in found.items()}
         return fit_arch(name, shapes)
     except ArchError as error:
-        raise error if request.arch else BundleError(f"{error}: {folder.path}") from None
+        raise BundleError(f"{error}: {folder.path}") from None
 
 
 def _rename(tensor: str, modules: dict[str, str]) -> str | None:
@@ -199,7 +204,7 @@ def _provenance(folder: LevelFolder, model: ModelFile) -> Provenance:
 
 def _rate(pruning: dict[str, str]) -> float | None:
     text = pruning.get("pruning_fraction", "")
-    return float(text) if re.fullmatch(r"0?\.\d{1,17}", text) else None
+    return float(text) if re.fullmatch(r"0?\.[0-9]{1,17}", text) else None
 
 
 FORMATS.register(KIND, Format(summary="a level's folder of an open_lth or ElasticLTH run", read=read, write=write))
