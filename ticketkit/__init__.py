@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from ticketkit.find import find_ticket
     from ticketkit.interop import export_ticket, import_ticket
     from ticketkit.mask import Mask
-    from ticketkit.models import build_model, load_model
+    from ticketkit.models import build_model, load_model, register_network
     from ticketkit.provenance import Provenance, Weights
     from ticketkit.recipe import Recipe, load_recipe
     from ticketkit.report.comparison import Report
     from ticketkit.stretch import StageMap, parse_stage_map, plan_stretch, stretch_ticket
     from ticketkit.ticket import Ticket
+    from ticketkit.torch import Masked
     from ticketkit.verify import verify_ticket
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "ImageData": "data",
     "LayerSpec": "arch",
     "Mask": "mask",
+    "Masked": "torch",
     "Provenance": "provenance",
     "Recipe": "recipe",
     "Report": "report.comparison",
@@ -51,6 +53,7 @@ _HOMES = {
     "parse_stage_map": "stretch",
     "plan_stretch": "stretch",
     "read_header": "bundle",
+    "register_network": "models",
     "save_ticket": "bundle",
     "stretch_ticket": "stretch",
     "verify_ticket": "verify",
@@ -63,6 +66,7 @@ __all__ = [
     "ImageData",
     "LayerSpec",
     "Mask",
+    "Masked",
     "Provenance",
     "Recipe",
     "Report",
@@ -83,6 +87,7 @@ __all__ = [
     "parse_stage_map",
     "plan_stretch",
     "read_header",
+    "register_network",
     "save_ticket",
     "stretch_ticket",
     "verify_ticket",

@@ -72,6 +72,14 @@ def connect_ticket(
         TicketkitError: If there is no seed, or there are fewer than two points.
         ArchError, DataError, RecipeError: If ticket, data and recipe do not fit each other.
         RunError: If there is no such device, or a training breaks.
+
+    Examples:
+        >>> data = ticketkit.load_data("digits")
+        >>> recipe = ticketkit.load_recipe("quick", ["epochs=2", "warmup=0"])
+        >>> ticket = ticketkit.find_ticket(ticketkit.parse_arch("mlp-64-16-10"), data, recipe, levels=1)
+        >>> connection = ticketkit.connect_ticket(ticket, data, recipe, points=3)
+        >>> connection.name, len(connection.curves)
+        ('mlp-64-16-10', 1)
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise TicketkitError(f"seeds must be one or more different numbers (got {list(seeds)})")

@@ -24,6 +24,12 @@ class Mask(WithFractions, Mapping[str, BoolArray]):
 
     Raises:
         MaskError: If there is no tensor or no weight, or a tensor is not boolean.
+
+    Examples:
+        >>> import numpy as np
+        >>> mask = ticketkit.Mask({"fc.weight": np.array([[True, False], [False, False]])})
+        >>> mask.kept, mask.total, mask.sparsity
+        (1, 4, 0.75)
     """
 
     __slots__ = ("_arrays",)

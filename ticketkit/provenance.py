@@ -29,6 +29,10 @@ class Weights:
 
     Raises:
         ValueError: If ``rewind`` has no step, or ``init`` another step than 0.
+
+    Examples:
+        >>> ticketkit.Weights(role="rewind", step=14)
+        Weights(role='rewind', step=14)
     """
 
     role: Literal["init", "rewind", "final"]
@@ -126,6 +130,10 @@ class Provenance:
         parent: Id of the ticket it was made from; None for one that was found.
         transformations: Every transformation since it was found, oldest first.
         created: ISO 8601 UTC time; only where SOURCE_DATE_EPOCH asked for one, so that equal tickets are equal files.
+
+    Examples:
+        >>> ticketkit.Provenance(method="my-pruning", seed=3).tool.name
+        'ticketkit'
     """
 
     method: Name

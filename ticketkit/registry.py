@@ -26,12 +26,14 @@ class Registry(Mapping[str, T]):
         kind: What the values are, in the singular, for messages ("architecture family").
         package: The package whose modules register the values ("ticketkit.arch").
         error: The exception that an unknown or duplicate name raises.
+        advice: What to do about an unknown name that is none misspelt.
     """
 
-    def __init__(self, kind: str, package: str, error: type[TicketkitError]) -> None:
+    def __init__(self, kind: str, package: str, error: type[TicketkitError], *, advice: str = "") -> None:
         self._kind = kind
         self._package = package
         self._error = error
+        self._advice = advice
         self._values: dict[str, T] = {}
         self._discovered = False
         self._discovering = False
@@ -71,8 +73,9 @@ class Registry(Mapping[str, T]):
             known = ", ".join(self)
             shown = name[:80]  # it may come from a file, and be of any length
             near = difflib.get_close_matches(shown, list(self), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise self._error(f"{self._kind} must be one of {known} (got {shown!r}){hint}") from None
+            hint = f"did you mean {near[0]!r}?" if near else self._advice
+            ending = f"; {hint}" if hint else ""
+            raise self._error(f"{self._kind} must be one of {known} (got {shown!r}){ending}") from None
 
     def __contains__(self, name: object) -> bool:
         self._discover()

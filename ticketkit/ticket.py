@@ -37,6 +37,13 @@ class Ticket(WithFractions):
     Raises:
         MaskError: If the tensors are not exactly the network's, in name, shape and type, or one is masked that is
             not the weight of a convolution, a linear layer or an attention.
+
+    Examples:
+        >>> ticket = ticketkit.load_ticket("resnet20.st")
+        >>> ticket.mask["blocks.4.conv1.weight"].dtype, ticket.tensors["blocks.4.conv1.weight"].shape
+        (dtype('bool'), (32, 32, 3, 3))
+        >>> ticket.id.startswith("sha256:")
+        True
     """
 
     arch: ArchSpec

@@ -1,13 +1,28 @@
 """Every example runs as it stands."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ticketkit.bundle import load_ticket
+from ticketkit.errors import BundleError
 from ticketkit.recipe import load_recipe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+LOOPS = ["your_own_loop"] + [
+    f"with_{package}" for package in ("accelerate", "lightning") if importlib.util.find_spec(package)
+]
+"""Loops of one's own; those of other frameworks where these are installed, as the extra ``frameworks`` does."""
+
+# Lightning imports torchvision, which beside a torch for the CPU may need what ticketkit declares for it.
+RUN = (
+    "import runpy, sys; from ticketkit.torchvision_compat import import_torchvision; import_torchvision(); "
+    "del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 def test_find_stretch_verify(tmp_path: Path):
@@ -26,3 +41,26 @@ def test_find_stretch_verify(tmp_path: Path):
 def test_the_recipe_loads():
     recipe = load_recipe(EXAMPLES / "short-cifar.toml")
     assert (recipe.name, recipe.epochs, recipe.flip) == ("short-cifar", 15, True)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_of_ones_own_keeps_a_model_masked(name: str, tmp_path: Path):
+    command = [sys.executable, "-c", RUN, EXAMPLES / f"{name}.py", "--epochs", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "masked throughout: True" in done.stdout
+    trained = load_ticket(tmp_path / "trained.st")
+    assert trained.weights.role == "final"
+    assert trained.sparsity == pytest.approx(0.75)
+
+
+def test_an_architecture_of_ones_own(tmp_path: Path):
+    script = EXAMPLES / "your_own_architecture.py"
+    options = ["--levels", "1", "--epochs", "4", "--seeds", "2"]
+    done = subprocess.run([sys.executable, script, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "The ticket" in done.stdout
+    assert "stages.2.1.norm          batch_norm unit  stage 2, unit 1" in done.stdout
+    for file in ("tower.st", "deeper-tower.st"):  # this process knows no such network
+        with pytest.raises(BundleError, match=r"\(got 'example-tower'\); a network of your own must be made known"):
+            load_ticket(tmp_path / file)

@@ -32,6 +32,11 @@ class BundleHeader:
         text: The document itself as it stands in the file, in canonical form.
         header_bytes: Length of everything before the tensors.
         file_bytes: Length of the file.
+
+    Examples:
+        >>> header = ticketkit.read_header("resnet20.st")
+        >>> header.arch.name, header.document.weights.role
+        ('cifar-resnet20', 'rewind')
     """
 
     path: Path
@@ -68,6 +73,10 @@ def read_header(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS
     Raises:
         BundleVersionError: If the file is of another major version of the format.
         BundleError: If it cannot be read or breaks a rule of the format; the message is one line and names the file.
+
+    Examples:
+        >>> ticketkit.read_header("resnet20.st").document.provenance.method
+        'imp'
     """
     path = Path(path)
     with naming(path), opened(path, limits) as container:

@@ -41,6 +41,11 @@ def load_ticket(
     Raises:
         BundleVersionError: If the file is of another major version of the format.
         BundleError: If it cannot be read or breaks a rule of the format; the message is one line and names the file.
+
+    Examples:
+        >>> ticket = ticketkit.load_ticket("resnet20.st")
+        >>> f"{ticket.arch.name}, {ticket.sparsity:.0%} sparse"
+        'cifar-resnet20, 96% sparse'
     """
     path = Path(path)
     with naming(path), opened(path, limits) as container:

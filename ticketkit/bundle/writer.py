@@ -37,6 +37,11 @@ def save_ticket(ticket: Ticket, path: str | os.PathLike[str], *, overwrite: bool
         BundleError: If the file exists and may not be replaced, a weight is not finite, the header would be beyond
             the limits of :func:`load_ticket`, or writing fails. Nothing is left behind, and an existing file is as
             it was.
+
+    Examples:
+        >>> ticket = ticketkit.load_ticket("resnet20.st")
+        >>> ticketkit.save_ticket(ticket, "copy.st", overwrite=True) == ticket.id
+        True
     """
     path = Path(path)
     tensors = _stored_tensors(ticket)

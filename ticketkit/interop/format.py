@@ -127,6 +127,13 @@ def import_ticket(
     Raises:
         ArchError: If there is no such network.
         BundleError: If a file cannot be read or does not hold the network; one line that names the file.
+
+    Examples:
+        >>> import torch
+        >>> model, masks = ticketkit.load_model(ticketkit.load_ticket("resnet20.st"))
+        >>> torch.save(model.state_dict(), "model.pth")
+        >>> ticketkit.import_ticket("state-dict", "model.pth", arch="resnet20").ticket.arch.name
+        'cifar-resnet20'
     """
     fmt = FORMATS[kind]
     _check_mask(kind, fmt, mask)
@@ -158,6 +165,11 @@ def export_ticket(
 
     Raises:
         BundleError: If a file exists and may not be replaced, cannot be written, or the format has no such network.
+
+    Examples:
+        >>> ticket = ticketkit.load_ticket("resnet20.st")
+        >>> [path.name for path in ticketkit.export_ticket("state-dict", ticket, "weights.pth", mask="mask.pth").paths]
+        ['weights.pth', 'mask.pth']
     """
     fmt = FORMATS[kind]
     _check_mask(kind, fmt, mask)

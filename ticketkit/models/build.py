@@ -16,8 +16,6 @@ from ticketkit.registry import Registry
 from ticketkit.seeds import derive_seed
 from ticketkit.ticket import Ticket
 
-MODELS: Registry[Callable[[ArchSpec], nn.Module]] = Registry("model family", "ticketkit.models", ArchError)
-
 Tensors = Mapping[str, Array]
 
 
@@ -29,10 +27,31 @@ class DrawsItsWeights(Protocol):
         """Draw every parameter in place, from this generator alone."""
 
 
+@runtime_checkable
+class BeginsItself(Protocol):
+    """A builder whose networks begin as their own constructors leave them, weights and all."""
+
+    def __call__(self, arch: ArchSpec) -> nn.Module:
+        """Build a network on the current default device."""
+
+    def begun(self, arch: ArchSpec, seed: int) -> nn.Module:
+        """Build a network on the CPU, every random number drawn from this seed, and leave no trace elsewhere."""
+
+
+MODELS: Registry[Callable[[ArchSpec], nn.Module] | BeginsItself] = Registry(
+    "model family", "ticketkit.models", ArchError
+)
+
+
 def build_model(arch: ArchSpec) -> nn.Module:
     """Build a network, initialised as PyTorch does by default.
 
     Its ``state_dict`` has the names, shapes and order of ``arch.state()``.
+
+    Examples:
+        >>> model = ticketkit.build_model(ticketkit.parse_arch("resnet20"))
+        >>> sum(parameter.numel() for parameter in model.parameters())
+        272474
     """
     return MODELS[arch.family](arch)
 
@@ -55,6 +74,9 @@ def instantiate(arch: ArchSpec, tensors: Tensors, device: torch.device | str = "
 
 def build_empty(arch: ArchSpec, device: torch.device | str = "cpu") -> nn.Module:
     """Build a network whose tensors hold whatever was in memory, without drawing any random number."""
+    builder = MODELS[arch.family]
+    if isinstance(builder, BeginsItself):  # it may hold more than its tensors, which memory would not give
+        return builder.begun(arch, 0).to(device)
     with torch.device("meta"):
         model = build_model(arch)
     model.to_empty(device=device)
@@ -85,6 +107,12 @@ def load_model(ticket: Ticket) -> tuple[nn.Module, dict[str, torch.Tensor]]:
     Returns:
         The module, and for each prunable tensor's name a boolean tensor, True where a weight is kept. Multiply the
         weights' gradients with it before each optimiser step, or the weights after, to keep the network sparse.
+
+    Examples:
+        >>> model, masks = ticketkit.load_model(ticketkit.load_ticket("resnet20.st"))
+        >>> masked = ticketkit.Masked(model, masks)
+        >>> masked.holds()
+        True
     """
     model = instantiate(ticket.arch, ticket.tensors)
     return model, {name: torch.from_numpy(mask.copy()) for name, mask in ticket.mask.items()}
@@ -95,9 +123,13 @@ def initialise(arch: ArchSpec, seed: int) -> dict[str, Array]:
 
     Convolution and linear weights are Kaiming normal, their biases PyTorch's default (uniform within 1/√fan-in);
     normalisation weights are uniform in [0, 1], their biases 0 (open_lth, ``models/initializers.py`` and
-    ``models/bn_initializers.py``). A network with rules of its own, a transformer, draws its weights itself. The draw
-    depends on the seed and the order of the network's tensors alone.
+    ``models/bn_initializers.py``). A network with rules of its own, a transformer, draws its weights itself, and one
+    that ``register_network`` made known begins as its constructor leaves it. The draw depends on the seed and the order
+    of the network's tensors alone.
     """
+    builder = MODELS[arch.family]
+    if isinstance(builder, BeginsItself):
+        return export_tensors(builder.begun(arch, derive_seed(seed, "initialisation")))
     model = build_empty(arch)
     generator = torch.Generator().manual_seed(derive_seed(seed, "initialisation"))
     with torch.no_grad():

@@ -106,6 +106,14 @@ class Report:
 
     Raises:
         TicketkitError: If the ticket is not the first arm, two arms share a name, or the reference is no other arm.
+
+    Examples:
+        >>> data = ticketkit.load_data("digits")
+        >>> recipe = ticketkit.load_recipe("quick", ["epochs=2", "warmup=0"])
+        >>> ticket = ticketkit.find_ticket(ticketkit.parse_arch("mlp-64-16-10"), data, recipe, levels=1)
+        >>> report = ticketkit.verify_ticket(ticket, data, recipe, arms=["random"], seeds=(0, 1))
+        >>> report.architecture, f"{report.sparsity:.0%}", [arm.name for arm in report.arms]
+        ('mlp-64-16-10', '20%', ['ticket', 'random'])
     """
 
     ticket_id: str

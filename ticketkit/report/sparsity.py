@@ -7,7 +7,7 @@ Throughout, sparsity is the pruned fraction of the *prunable* weights, those tha
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -16,12 +16,12 @@ import numpy as np
 
 from ticketkit.arch import ArchSpec, LayerSpec
 from ticketkit.bundle import BundleHeader
-from ticketkit.encoding import Bitmask, Dense, mask_bytes
+from ticketkit.encoding import DTYPES, Bitmask, Dense, mask_bytes
 from ticketkit.fractions import WithFractions
 from ticketkit.provenance import Provenance, Results, Weights
 from ticketkit.ticket import Ticket
 
-FORMAT: Final = {"name": "ticketkit-inspect", "version": "1.0"}
+FORMAT: Final = {"name": "ticketkit-inspect", "version": "1.1"}
 """Name and version of :meth:`SparsityReport.to_json`, specified in ``formats/inspect-v1.md``."""
 
 FLOAT32_BYTES = 4
@@ -42,8 +42,9 @@ class LayerSparsity(WithFractions):
         shape: Shape of its weight: outputs, inputs (per group), then the kernel.
         kept: Number of kept weights.
         total: Number of weights.
-        dead_filters: Outputs (filters of a convolution, rows of a linear layer) with no kept weight.
-        dead_inputs: Input channels (per group; columns of a linear layer) with no kept weight.
+        dead_filters: Outputs (filters of a convolution, rows of a linear layer) with no kept weight; None where the
+            mask was not read.
+        dead_inputs: Input channels (per group; columns of a linear layer) with no kept weight; None as well.
     """
 
     index: int
@@ -55,8 +56,8 @@ class LayerSparsity(WithFractions):
     shape: tuple[int, ...]
     kept: int
     total: int
-    dead_filters: int
-    dead_inputs: int
+    dead_filters: int | None
+    dead_inputs: int | None
 
     def to_json(self) -> dict[str, Any]:
         """The layer as plain JSON values."""
@@ -117,19 +118,47 @@ class Sizes:
     @classmethod
     def of(cls, ticket: Ticket, *, file: int, header: int) -> Self:
         """Add up a ticket's tensors; ``file`` and ``header`` are the lengths of its file and of the file's header."""
-        masked = [stored for stored in ticket.stored.values() if isinstance(stored, Bitmask)]
-        dense = [stored.data for stored in ticket.stored.values() if isinstance(stored, Dense)]
-        rest = sum(data.size * _dense_itemsize(data.dtype) for data in dense)
-        masks = sum(mask_bytes(stored.size) for stored in masked)
+        masked = [
+            (stored.size, stored.kept, stored.values.dtype)
+            for stored in ticket.stored.values()
+            if isinstance(stored, Bitmask)
+        ]
+        dense = [
+            (stored.data.size, stored.data.dtype) for stored in ticket.stored.values() if isinstance(stored, Dense)
+        ]
+        return cls._add_up(masked, dense, file=file, header=header)
+
+    @classmethod
+    def of_header(cls, header: BundleHeader) -> Self:
+        """Add up what a ticket's header says of its tensors."""
+        entries = [(math.prod(entry.shape), entry.kept, DTYPES[entry.dtype]) for *_, entry in header.tensors()]
+        masked = [(size, kept, dtype) for size, kept, dtype in entries if kept is not None]
+        dense = [(size, dtype) for size, kept, dtype in entries if kept is None]
+        return cls._add_up(masked, dense, file=header.file_bytes, header=header.header_bytes)
+
+    @classmethod
+    def _add_up(
+        cls,
+        masked: Iterable[tuple[int, int, np.dtype[Any]]],
+        dense: Iterable[tuple[int, np.dtype[Any]]],
+        *,
+        file: int,
+        header: int,
+    ) -> Self:
+        """Add up tensors: the size, kept count and type of each that is masked, size and type of each that is not."""
+        masked, dense = list(masked), list(dense)
+        total, kept = sum(size for size, _, _ in masked), sum(kept for _, kept, _ in masked)
+        rest = sum(size * _dense_itemsize(dtype) for size, dtype in dense)
+        masks = sum(mask_bytes(size) for size, _, _ in masked)
         return cls(
             file=file,
             header=header,
             masks=masks,
-            values=sum(stored.values.nbytes for stored in masked),
-            dense_tensors=sum(data.nbytes for data in dense),
-            all_dense=ticket.total * FLOAT32_BYTES + rest,
-            reference=masks + ticket.kept * FLOAT32_BYTES + rest,
-            mask_floor=math.ceil(sum(stored.size * entropy(stored.kept / stored.size) for stored in masked) / _BITS),
+            values=sum(kept * dtype.itemsize for _, kept, dtype in masked),
+            dense_tensors=sum(size * dtype.itemsize for size, dtype in dense),
+            all_dense=total * FLOAT32_BYTES + rest,
+            reference=masks + kept * FLOAT32_BYTES + rest,
+            mask_floor=math.ceil(sum(size * entropy(kept / size) for size, kept, _ in masked) / _BITS),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -189,6 +218,43 @@ class SparsityReport(WithFractions):
             groups=_groups(layers, ticket.arch.stages),
             sizes=Sizes.of(ticket, file=header.file_bytes, header=header.header_bytes),
         )
+
+    @classmethod
+    def of_header(cls, header: BundleHeader) -> Self:
+        """Describe a ticket of which the header alone was read: all but what only its masks tell."""
+        layers = tuple(
+            LayerSparsity(
+                index=layer.index,
+                name=layer.name,
+                kind=layer.kind,
+                role=layer.role,
+                stage=layer.stage,
+                unit=layer.unit,
+                shape=entry.shape,
+                kept=entry.kept,
+                total=math.prod(entry.shape),
+                dead_filters=None,
+                dead_inputs=None,
+            )
+            for _, layer, _, entry in header.tensors()
+            if entry.kept is not None
+        )
+        return cls(
+            architecture=header.arch,
+            id=header.id,
+            weights=header.document.weights,
+            provenance=header.document.provenance,
+            results=header.document.results,
+            hashes_checked=False,
+            layers=layers,
+            groups=_groups(layers, header.arch.stages),
+            sizes=Sizes.of_header(header),
+        )
+
+    @property
+    def masks_read(self) -> bool:
+        """Whether it is known where the kept weights are, not only how many."""
+        return self.layers[0].dead_filters is not None
 
     @property
     def kept(self) -> int:

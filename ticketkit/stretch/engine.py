@@ -75,6 +75,14 @@ def stretch_ticket(
     Raises:
         ArchError: If there is no such target.
         StretchError: If the mapping does not turn the source into the target; names stage, unit and tensor.
+
+    Examples:
+        >>> ticket = ticketkit.load_ticket("resnet20.st")
+        >>> deeper = ticketkit.stretch_ticket(ticket, "resnet56")
+        >>> deeper.arch.name, deeper.provenance.parent == ticket.id
+        ('cifar-resnet56', True)
+        >>> ticketkit.stretch_ticket(deeper, "resnet20").mask == ticket.mask
+        True
     """
     adjustments = adjustments or Adjustments()
     target = resolve_target(ticket.arch, to)
