@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +29,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
 
     Raises:
         FileExistsError: If ``path`` exists and ``overwrite`` is false.
-        OSError: If the folder cannot be written.
+        OSError: If the folder cannot be written, or the disk is full; its ``filename`` is ``path``.
     """
     if not overwrite and path.exists():
         raise FileExistsError(path)
@@ -41,8 +43,32 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
             _take_free_name(temporary, path)
         with contextlib.suppress(OSError):  # not every file system lets a folder be flushed; the step is atomic anyway
             _flush(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(temporary), temporary):  # a name that nobody has heard of
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before is what there is to say
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove the temporary files that killed processes left in a folder.
+
+    One that cannot be removed stays: it is in nobody's way.
+
+    Args:
+        folder: The folder; what lies in folders inside it is left alone.
+        older_than: Least age in seconds of what is removed; 0 only where nobody else can be writing in the folder.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError):
+                if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime >= older_than:
+                    path.unlink()
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp", re.DOTALL)
 
 
 @contextmanager

@@ -155,6 +155,13 @@ def find_ticket(
         BusyError: If another run is at work in the run folder.
         RunError: If there is no such device, the run folder cannot be used, a training breaks, or a rank is lost or
             has come to something else than the others.
+
+    Examples:
+        >>> data = ticketkit.load_data("digits")
+        >>> recipe = ticketkit.load_recipe("quick", ["epochs=2", "warmup=0"])
+        >>> ticket = ticketkit.find_ticket(ticketkit.parse_arch("mlp-64-16-10"), data, recipe, levels=2, rate=0.5)
+        >>> ticket
+        Ticket(mlp-64-16-10, 256 of 1,024 kept, sparsity 75.00%)
     """
     _check(arch, data, levels, rate, tolerance)
     check_shares(recipe, group)

@@ -6,27 +6,33 @@ rewind.st        the dense network at the rewind step
 level-00.st …    the network at the end of each level's training, as a ticket of final weights
 level-00.json …  accuracy and seconds of that level
 training.safetensors   the newest state of the level being trained
+.lock            locked while a run works in the folder; says which
+.spare.….tmp     room on the disk for the end of a level
 ```
 
-Every file appears whole or not at all; a level is done when its ``.st`` is there.
+Every file appears whole or not at all; a level is done when its ``.st`` is there. A file whose name ends in ``.tmp``
+while nobody is at work was left by a killed run, and goes when the next one begins.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from ticketkit.atomic import write_text
+from ticketkit.atomic import remove_leftovers, write_text
 from ticketkit.bundle import load_ticket, save_ticket
 from ticketkit.errors import RunError
+from ticketkit.lock import FolderLock
+from ticketkit.spare import Spare
 from ticketkit.ticket import Ticket
 from ticketkit.train.checkpoint import Checkpoint
 
 
 class RunFolder:
-    """The folder of one run.
+    """The folder of one run, which nobody else works in until it is closed.
 
     Args:
         path: The folder; made if it does not exist.
@@ -34,24 +40,73 @@ class RunFolder:
         resume: Whether to go on with a run that the folder holds.
 
     Raises:
-        RunError: If the folder holds a run and ``resume`` is false, or it holds another run than this one.
+        BusyError: If another run is at work in the folder; nothing in it has been changed.
+        RunError: If the folder holds a run and ``resume`` is false, or it holds another run than this one, or it cannot
+            be written.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any], *, resume: bool) -> None:
         self.path = path
-        description = path / "run.json"
+        self._spare = Spare(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(path)
+        except OSError as error:
+            raise _unwritable(error, path) from None
+        try:
+            self._begin(run, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, run: Mapping[str, Any], resume: bool) -> None:
+        description = self.path / "run.json"
+        try:
             if description.exists():
                 if not resume:
-                    raise RunError(f"a run folder must be new, or resumed with --resume (it holds a run): {path}")
+                    raise RunError(f"a run folder must be new, or resumed with --resume (it holds a run): {self.path}")
                 _check_same(json.loads(description.read_text(encoding="utf-8")), run, description)
             else:
                 write_text(description, json.dumps(run, indent=2, sort_keys=True) + "\n")
         except ValueError as error:
             raise RunError(f"a run's description must be JSON ({error}): {description}") from None
         except OSError as error:
-            raise RunError(f"a run folder must be writable ({error.strerror or error}): {path}") from None
+            raise _unwritable(error, self.path) from None
+        remove_leftovers(self.path)
+
+    def close(self) -> None:
+        """Let others work in the folder."""
+        self._spare.release()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        """The folder itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def reserve(self, size: int) -> None:
+        """Keep room on the disk, so that one that fills up while a level is trained does not lose the level.
+
+        What :meth:`keep` and a checkpoint find no room for, they write to that room; then it is gone, and has to be
+        reserved anew.
+
+        Args:
+            size: Bytes, at least.
+
+        Raises:
+            RunError: If there is no such room, or the folder cannot be written.
+        """
+        try:
+            self._spare.reserve(size)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise _unwritable(error, self.path) from None
+            raise RunError(
+                f"a run folder must have room for the end of a level, {size:,} bytes ({error.strerror}): {self.path}"
+            ) from None
 
     def load(self, name: str) -> Ticket | None:
         """The ticket kept under a name, or None if there is none yet."""
@@ -59,8 +114,13 @@ class RunFolder:
         return load_ticket(path) if path.exists() else None
 
     def keep(self, name: str, ticket: Ticket) -> None:
-        """Keep a ticket under a name."""
-        save_ticket(ticket, self.path / f"{name}.st", overwrite=True)
+        """Keep a ticket under a name.
+
+        Raises:
+            BundleError: If it cannot be written; one of that name is as it was.
+        """
+        path = self.path / f"{name}.st"
+        self._spare.used_by(lambda: save_ticket(ticket, path, overwrite=True))
 
     def load_notes(self, name: str) -> dict[str, Any]:
         """The notes kept under a name; empty if there are none."""
@@ -72,12 +132,28 @@ class RunFolder:
         return notes
 
     def keep_notes(self, name: str, notes: Mapping[str, Any]) -> None:
-        """Keep notes under a name."""
-        write_text(self.path / f"{name}.json", json.dumps(notes, indent=2, sort_keys=True) + "\n", overwrite=True)
+        """Keep notes under a name.
+
+        Raises:
+            RunError: If they cannot be written; those of that name are as they were.
+        """
+        path = self.path / f"{name}.json"
+        text = json.dumps(notes, indent=2, sort_keys=True) + "\n"
+        try:
+            self._spare.used_by(lambda: write_text(path, text, overwrite=True))
+        except OSError as error:
+            raise RunError(f"notes of a run must be written ({error.strerror or error}): {path}") from None
 
     def checkpoint(self, label: str, interval: float) -> Checkpoint:
         """The checkpoint of the training with this label."""
-        return Checkpoint(path=self.path / "training.safetensors", label=label, interval=interval)
+        return Checkpoint(path=self.path / "training.safetensors", label=label, interval=interval, spare=self._spare)
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _unwritable(error: OSError, path: Path) -> RunError:
+    return RunError(f"a run folder must be writable ({error.strerror or error}): {path}")
 
 
 def _check_same(found: Any, run: Mapping[str, Any], path: Path) -> None:

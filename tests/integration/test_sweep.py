@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+STOPPED = "ticketkit: stopped; nothing half-written is left behind; go on with --resume"
 STUDY = """
 title = "Killed"
 sources = ["resnet14-w2"]
@@ -87,7 +88,7 @@ def test_one_that_is_asked_to_stop_stops_in_a_line(tmp_path: Path):
     _, err = process.communicate(timeout=60)
     # CPython ends by the signal itself where it hits code that is being made from a string; to a shell both are 130.
     assert process.returncode in {130, -signal.SIGINT}
-    assert err.splitlines()[-1] == "ticketkit: stopped; nothing half-written is left behind"
+    assert err.splitlines()[-1] == STOPPED
     assert not list((tmp_path / "killed").rglob("*.tmp"))
 
 

@@ -26,6 +26,7 @@ Contents = Callable[[Path], dict[str, Any]]
 Descendants = Callable[[int], dict[int, bytes]]
 Killing = Callable[..., AbstractContextManager[list[int]]]
 
+STOPPED = "ticketkit: stopped; nothing half-written is left behind; go on with --resume"
 STUDY = """
 title = "On Ray"
 sources = ["resnet14-w2"]
@@ -103,7 +104,7 @@ def test_a_stop_ends_it_and_its_cluster(tmp_path: Path, descendants: Descendants
     _, err = process.communicate(timeout=60)
     # CPython ends by the signal itself where it hits code that is being made from a string; to a shell both are 130.
     assert process.returncode in {130, -signal.SIGINT}
-    assert err.splitlines()[-1] == "ticketkit: stopped; nothing half-written is left behind"
+    assert err.splitlines()[-1] == STOPPED
     wait_for(lambda: not any(alive(pid) for pid in below))
     assert not list(tmp_path.rglob("*.tmp"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import signal
 import sys
@@ -13,9 +14,11 @@ import click
 from ticketkit._version import __version__
 from ticketkit.cli import commands
 from ticketkit.cli.ranks import refuse_ranks
+from ticketkit.cli.resuming import Stopped
 from ticketkit.errors import TicketkitError
 
 EXIT_ERROR = 1
+EXIT_STOPPED = 130
 
 
 class CommandFolder(click.Group):
@@ -59,7 +62,10 @@ def application(ctx: click.Context, debug: bool) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 an error, 2 wrong usage, 3 a verification that did not hold."""
+    """Run the command line and exit.
+
+    The codes: 0 done, 1 an error, 2 wrong usage, 3 a verification that did not hold, 130 stopped.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         application(standalone_mode=False)
@@ -68,9 +74,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("ticketkit: stopped; nothing half-written is left behind", err=True)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        how = f"; {stop}" if isinstance(stop, Stopped) else ""
+        click.echo(f"ticketkit: stopped; nothing half-written is left behind{how}", err=True)
+        sys.exit(EXIT_STOPPED)
     except TicketkitError as error:
         if "--debug" in sys.argv:
             raise
@@ -78,6 +85,13 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone (``| head``): nothing to say, nobody to say it to
+        sys.exit(EXIT_ERROR)
+    except OSError as error:  # a full disk, a folder that has vanished: whatever no command has a better word for
+        if "--debug" in sys.argv:
+            raise
+        where = "" if error.filename is None else f": {os.fsdecode(error.filename)}"
+        line = f"ticketkit: files must stay readable and writable ({error.strerror or error}){where}"
+        click.echo(" ".join(line.split()), err=True)
         sys.exit(EXIT_ERROR)
 
 

@@ -27,6 +27,7 @@ from ticketkit.sweep.plan import Plan, Task
 from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, Study
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, choose_compute, memory_budget
+from ticketkit.train.checkpoint import DEFAULT_INTERVAL
 from ticketkit.train.parallel import Parallel, how_many
 from ticketkit.train.setting import describe_setting
 from ticketkit.verify import ARMS, Bench, run_arm
@@ -50,6 +51,9 @@ def data_of(choice: DataChoice) -> ImageData:
 class Laboratory:
     """Does tasks of one study, and keeps what they share in memory and in the study's folder.
 
+    Its ``on_wait`` may be set to what is called with a line that says so, again and again, while another process makes
+    an IMP run that is needed here.
+
     Args:
         study: The study.
         folder: Its folder; other processes may work in it at the same time, on other tasks.
@@ -59,6 +63,8 @@ class Laboratory:
         most_threads: The most that the default may be, where a process has a part of the machine; no limit if None.
         compiled: Whether to fuse a network's operators by ``torch.compile``.
         graphs: Whether a step is captured as a CUDA graph.
+        deterministic: Whether CUDA computes with deterministic algorithms alone.
+        checkpoint_seconds: Least time between two checkpoints inside a level of an IMP run.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class Laboratory:
         most_threads: int | None = None,
         compiled: bool = False,
         graphs: bool = True,
+        deterministic: bool = False,
+        checkpoint_seconds: float = DEFAULT_INTERVAL,
     ) -> None:
         self.study = study
         self.folder = folder
@@ -81,6 +89,9 @@ class Laboratory:
         self._most_threads = most_threads
         self._compiled = compiled
         self._graphs = graphs
+        self._deterministic = deterministic
+        self._checkpoint_seconds = checkpoint_seconds
+        self.on_wait: Callable[[str], None] | None = None
         self._alone = True
         self._batches: dict[tuple[DataChoice, Recipe], Batches] = {}
         self._batches_lock = threading.Lock()
@@ -128,7 +139,7 @@ class Laboratory:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, json.dumps(result.to_json(), indent=1, allow_nan=False) + "\n", overwrite=True)
         except OSError as error:
-            raise StudyError(f"a study's folder must be writable ({error.strerror}): {path}") from None
+            raise StudyError(f"a study's folder must be writable ({error.strerror or error}): {path}") from None
         return result
 
     def _find(self, task: Task, on_epoch: OnEpoch | None) -> CellResult:
@@ -255,9 +266,10 @@ class Laboratory:
                 rewind_step=recipe.rewind_step(batches.steps_per_epoch),
                 rate=self.study.rate,
                 runs=self.folder / "runs",
+                checkpoint_seconds=self._checkpoint_seconds,
             )
         bench = self._benches[key]
-        bench.on_epoch = on_epoch
+        bench.on_epoch, bench.on_wait = on_epoch, self.on_wait
         return bench
 
     def _batches_of(self, data: DataChoice, recipe: Recipe) -> Batches:
@@ -274,6 +286,7 @@ class Laboratory:
             threads=self._threads,
             compiled=self._compiled,
             graphs=self._graphs,
+            deterministic=self._deterministic,
         )
         if self._threads is None and self._most_threads is not None:
             return replace(compute, threads=min(compute.threads, self._most_threads))

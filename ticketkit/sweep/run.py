@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
-from ticketkit.atomic import write_text
+from ticketkit.atomic import remove_leftovers, write_text
 from ticketkit.errors import StudyError, TicketkitError
-from ticketkit.report.cells import STUDY_FILE, CellResult
+from ticketkit.lock import BusyError, FolderLock, holder_of
+from ticketkit.report.cells import STUDY_FILE, CellResult, Kind, StudyIndex
 from ticketkit.sweep.laboratory import Laboratory
 from ticketkit.sweep.plan import Plan, Task
 from ticketkit.sweep.study import Study
 from ticketkit.train import Progress
 from ticketkit.train.parallel import Stop, StoppedError, together
 from ticketkit.train.pool import Pool
+
+STALE_SECONDS = 3600.0
+"""Age at which a temporary file was left by a killed process, where shards may be writing beside this one."""
+
+_LOCK = re.compile(r"\.lock-([0-9]+)-of-([0-9]+)")
 
 Doing = Callable[[Sequence[Task]], Iterable["Done"]]
 """Does tasks that are independent of each other, in any order, and tells of each as it ends."""
@@ -45,6 +53,25 @@ class Shard:
     def of(self, tasks: Sequence[Task]) -> Sequence[Task]:
         """This part of the tasks."""
         return tasks[self.number - 1 :: self.count]
+
+    @contextmanager
+    def alone(self, folder: Path) -> Iterator[None]:
+        """Have nobody else do this part of a study; shards of the same count may be done beside it.
+
+        Raises:
+            BusyError: If another process does it, or the whole, or shards of another count, which overlap with it.
+            OSError: If the folder cannot be written.
+        """
+        what = "a study" if self.count == 1 else f"shard {self.number}/{self.count} of a study"
+        with FolderLock(folder, rule=f"{what} must be run once at a time", name=f".lock-{self.number}-of-{self.count}"):
+            for path in sorted(folder.glob(".lock-*")):
+                found = _LOCK.fullmatch(path.name)
+                if found is None or int(found[2]) == self.count:
+                    continue
+                if (holder := holder_of(folder, path.name)) is not None:
+                    other = "the whole of it" if found[2] == "1" else f"its shard {found[1]}/{found[2]}"
+                    raise BusyError(f"{what} must not be run beside {other}", folder, holder)
+            yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,24 +125,34 @@ def run_study(
         command: The command that runs it, for reports.
 
     Raises:
+        BusyError: If another process does the same shard, or another part of the study that overlaps with it; nothing
+            has been changed.
         StudyError: If the folder cannot be written.
     """
     shard = shard or Shard()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        index = json.dumps(plan.index(study, command).to_json(), indent=1) + "\n"
-        write_text(folder / STUDY_FILE, index, overwrite=True)
-    except OSError as error:
-        raise StudyError(f"a study's folder must be writable ({error.strerror}): {folder}") from None
-    ended = list(doing(pending(shard.of(plan.finds), folder)))
-    cells = pending(shard.of(plan.cells), folder)
-    ready = [task for task in cells if all((folder / need).exists() for need in task.needs)]
-    ended += doing(ready)
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(shard.alone(folder))
+            _begin(folder, plan.index(study, command), shard)
+        except OSError as error:
+            raise StudyError(f"a study's folder must be writable ({error.strerror or error}): {folder}") from None
+        ended = list(doing(pending(shard.of(plan.finds), folder)))
+        cells = pending(shard.of(plan.cells), folder)
+        ready = [task for task in cells if all((folder / need).exists() for need in task.needs)]
+        ended += doing(ready)
     return Outcome(
         done=tuple(done for done in ended if not done.error),
         failed=tuple(done for done in ended if done.error),
         waiting=tuple(task for task in cells if task not in ready),
     )
+
+
+def _begin(folder: Path, index: StudyIndex, shard: Shard) -> None:
+    """Write the list of the cells, and remove what killed processes left half-written."""
+    write_text(folder / STUDY_FILE, json.dumps(index.to_json(), indent=1) + "\n", overwrite=True)
+    for part in (folder, *(folder / kind for kind in get_args(Kind))):
+        remove_leftovers(part, older_than=STALE_SECONDS if shard.count > 1 else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,17 +165,27 @@ class InProcess:
         on_epoch: Called after each epoch with the task, what is trained and how far it is; by several threads, if there
             are several tasks at once.
         on_done: Called at the end of each task.
+        on_wait: Called with a line that says so, again and again, while another process makes an IMP run that a task
+            needs.
     """
 
     laboratory: Laboratory
     parallel: int = 1
     on_epoch: Callable[[Task, str, Progress], None] | None = None
     on_done: Callable[[Done], None] | None = None
+    on_wait: Callable[[str], None] | None = None
 
     def __call__(self, tasks: Sequence[Task]) -> Iterable[Done]:
         """Do them; see :data:`Doing`."""
         stop = Stop()
         laboratories: Pool[Laboratory] = Pool()
+
+        def wait(line: str) -> None:
+            stop.check()
+            if self.on_wait is not None:
+                self.on_wait(line)
+
+        self.laboratory.on_wait = wait  # those beside it are copies
 
         def job(task: Task) -> Done:
             def watch(label: str, progress: Progress) -> None:

@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ticketkit.atomic import replacing
 from ticketkit.encoding import Array
 from ticketkit.errors import RunError
+from ticketkit.spare import Spare
+
+DEFAULT_INTERVAL = 60.0
+"""Seconds between two checkpoints: what a killed run may lose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,11 +45,13 @@ class Checkpoint:
         path: The file.
         label: Which training it is of; a file of another training is ignored.
         interval: Least seconds between two saves.
+        spare: Room that a save may take when the disk is full.
     """
 
     path: Path
     label: str
-    interval: float = 60.0
+    interval: float = DEFAULT_INTERVAL
+    spare: Spare | None = None
     _saved_at: float = field(default_factory=time.monotonic)
 
     def is_due(self) -> bool:
@@ -56,17 +62,29 @@ class Checkpoint:
         """Replace the file in one step.
 
         Raises:
-            RunError: If it cannot be written.
+            RunError: If it cannot be written; the one before is as it was. Also if it took the spare room: the training
+                is to end here, where all of it is kept.
         """
         tensors = {f"tensors/{name}": array for name, array in state.tensors.items()}
         tensors |= {f"captured/{name}": array for name, array in (state.captured or {}).items()}
         tensors["momentum"] = state.momentum
         metadata = {"training": json.dumps({"label": self.label, "step": state.step}, sort_keys=True)}
-        try:
-            with replacing(self.path, overwrite=True) as temporary:
-                save_file(tensors, temporary, metadata=metadata)
-        except OSError as error:
-            raise RunError(f"a checkpoint must be written ({error.strerror or error}): {self.path}") from None
+        # Not save_file: it writes to a file of its own, under a name that nobody would know to be a killed run's.
+        content = save(tensors, metadata=metadata)
+
+        def write() -> None:
+            try:
+                with replacing(self.path, overwrite=True) as temporary:
+                    temporary.write_bytes(content)
+            except OSError as error:
+                raise RunError(f"a checkpoint must be written ({error.strerror or error}): {self.path}") from None
+
+        if self.spare is None:
+            write()
+        elif self.spare.used_by(write):
+            raise RunError(
+                f"a disk must have room for a run to go on (it is full; the last state is kept): {self.path}"
+            )
         self._saved_at = time.monotonic()
 
     def load(self) -> TrainingState | None:
@@ -75,9 +93,9 @@ class Checkpoint:
         Raises:
             RunError: If the file is damaged.
         """
-        if not self.path.exists():
-            return None
         try:
+            if not self.path.exists():
+                return None
             with safe_open(self.path, framework="numpy") as file:
                 training = json.loads(file.metadata()["training"])
                 if training["label"] != self.label:
@@ -96,8 +114,15 @@ class Checkpoint:
         )
 
     def remove(self) -> None:
-        """Remove the file, if it is there."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file, if it is there.
+
+        Raises:
+            RunError: If it cannot be removed.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"a checkpoint must be removable ({error.strerror or error}): {self.path}") from None
 
 
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from ticketkit._version import __version__
 from ticketkit.data import ImageData
 from ticketkit.encoding import Bitmask
 from ticketkit.errors import TicketkitError
@@ -26,11 +27,13 @@ from ticketkit.report.comparison import (
 )
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, check_fits, choose_compute
+from ticketkit.train.checkpoint import DEFAULT_INTERVAL
 from ticketkit.train.loop import Spent
 from ticketkit.train.parallel import Parallel, Stop, how_many, together
 from ticketkit.train.setting import StartAt, describe_setting, first_step_of
 from ticketkit.verify.arm import ARMS, Arm, Target
 from ticketkit.verify.bench import Bench
+from ticketkit.verify.kept import KeptTrainings
 from ticketkit.verify.lineage import stages_of
 from ticketkit.verify.training import Outcome, network_seed, run_arm
 
@@ -44,12 +47,14 @@ class RunReport:
     Attributes:
         arm: The arm.
         run: What it gave.
-        spent: Where the time of the arm's own training went.
+        spent: Where the time of the arm's own training went; nothing if it is resumed.
+        resumed: Whether it was found in the folder of runs instead of trained.
     """
 
     arm: str
     run: Run
     spent: Spent = field(default_factory=Spent)
+    resumed: bool = False
 
 
 def verify_ticket(
@@ -66,10 +71,13 @@ def verify_ticket(
     rate: float = DEFAULT_RATE,
     dst_multiplier: int = 5,
     runs: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = DEFAULT_INTERVAL,
     device: str | Compute = "auto",
     parallel: Parallel = 1,
     on_run: Callable[[RunReport], None] | None = None,
     on_epoch: Callable[[str, int, Progress], None] | None = None,
+    on_wait: Callable[[str], None] | None = None,
 ) -> Report:
     """Train a ticket beside its baselines: same recipe, data order, augmentation, seeds and start of the schedule.
 
@@ -90,7 +98,10 @@ def verify_ticket(
         margin: How far below it the ticket may be, as a fraction of the test set.
         rate: Fraction of the remaining weights that ``imp`` and ``lrr`` prune at each level, in (0, 1).
         dst_multiplier: How many times longer ``rigl`` and ``set`` train.
-        runs: A folder that keeps what ``imp`` and ``lrr`` train on the target; None keeps nothing.
+        runs: A folder that keeps what every finished training gave, and what ``imp`` and ``lrr`` train on the target;
+            None keeps nothing. Several verifications may use it at once.
+        resume: Whether to take the trainings of this verification that ``runs`` holds, instead of doing them again.
+        checkpoint_seconds: Least time between two checkpoints inside a level that ``imp`` and ``lrr`` train.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:n``, or the settings in full.
         parallel: How many trainings to run at once, or ``auto``: as many as the device has room for. On the CPU it
             changes no accuracy, bit for bit. Times are then those of trainings beside others, and the memory of one is
@@ -98,12 +109,23 @@ def verify_ticket(
         on_run: Called at the end of each training.
         on_epoch: Called after each epoch with the arm, the seed and the training's progress; by several threads, if
             there are several trainings at once.
+        on_wait: Called with a line that says so, again and again, while another process makes an IMP run that this
+            verification needs too.
 
     Raises:
         TicketkitError: If there is no such arm, or it does not go with this ticket, or no seed, or two arms share a
-            name, or ``dst_multiplier`` is below 1.
+            name, ``dst_multiplier`` is below 1, or there is nothing to resume from.
         ArchError, DataError, MaskError, RecipeError: If ticket, data and recipe do not fit each other.
-        RunError: If there is no such device, or a training breaks.
+        RunError: If there is no such device, a training breaks, or the folder of runs cannot be used. What is finished
+            by then is kept.
+
+    Examples:
+        >>> data = ticketkit.load_data("digits")
+        >>> recipe = ticketkit.load_recipe("quick", ["epochs=2", "warmup=0"])
+        >>> ticket = ticketkit.find_ticket(ticketkit.parse_arch("mlp-64-16-10"), data, recipe, levels=1)
+        >>> report = ticketkit.verify_ticket(ticket, data, recipe, arms=["random", "dense"], seeds=(0, 1))
+        >>> [(arm.name, len(arm.runs)) for arm in report.arms]
+        [('ticket', 2), ('random', 2), ('dense', 2)]
     """
     entrants = _entrants(arms, rivals or {}, ticket)
     if not seeds or len(set(seeds)) != len(seeds):
@@ -112,6 +134,8 @@ def verify_ticket(
         raise TicketkitError(f"the reference must be one of the arms {', '.join(entrants)} (got {reference!r})")
     if dst_multiplier < 1:
         raise TicketkitError(f"dynamic sparse training must take 1 or more times as long (got {dst_multiplier})")
+    if resume and runs is None:
+        raise TicketkitError("a verification that is resumed must have a folder of runs (got none)")
     for contender in (ticket, *(rivals or {}).values()):
         check_fits(contender.arch, data)
     compute = device if isinstance(device, Compute) else choose_compute(device, image_size=max(data.shape[1:]))
@@ -124,6 +148,12 @@ def verify_ticket(
         if on_epoch is not None:
             on_epoch(label, seed, progress)
 
+    def wait(line: str) -> None:
+        stop.check()
+        if on_wait is not None:
+            on_wait(line)
+
+    rewind_step = rewind_step_of(ticket, recipe, batches)
     benches = {
         seed: Bench(
             arch=ticket.arch,
@@ -131,19 +161,42 @@ def verify_ticket(
             batches=batches,
             compute=compute,
             seed=network_seed(seed),
-            rewind_step=rewind_step_of(ticket, recipe, batches),
+            rewind_step=rewind_step,
             rate=rate,
             runs=None if runs is None else Path(runs),
+            checkpoint_seconds=checkpoint_seconds,
             on_epoch=partial(watch, seed),
+            on_wait=wait,
         )
         for seed in seeds
     }
     largest = max((contender.arch for _, contender in entrants.values()), key=lambda arch: arch.parameters)
     at_once = how_many(parallel, len(seeds) * len(entrants), compute, largest, data.shape, recipe.batch)
+    common = {
+        "dataset": data.fingerprint,
+        "recipe": recipe.to_dict(),
+        "start_step": first_step,
+        "rewind_step": rewind_step,
+        "rate": rate,
+        "dst_multiplier": dst_multiplier,
+        "environment": compute.describe(),
+        "ticketkit": __version__,
+    }
+    kept = None if runs is None else KeptTrainings(Path(runs), common)
 
-    def job(name: str, seed: int) -> Outcome:
+    def job(name: str, seed: int) -> tuple[Outcome, bool]:
+        """One training, and whether it was there."""
         arm, contender = entrants[name]
-        return run_arm(
+        own = {
+            "arm": name,
+            "rival": name in (rivals or {}),  # its file may be named like an arm
+            "architecture": contender.arch.short_name,
+            "ticket": contender.id,
+            "seed": seed,
+        }
+        if kept is not None and resume and (known := kept.load(own)) is not None:
+            return known, True
+        outcome = run_arm(
             name,
             arm,
             target=Target.of(contender),
@@ -155,15 +208,18 @@ def verify_ticket(
             alone=at_once == 1,
             on_epoch=partial(watch, seed, name),
         )
+        if kept is not None:
+            kept.keep(own, outcome)
+        return outcome, False
 
     order = _in_order(entrants, seeds, at_once)
     found: dict[tuple[str, int], Outcome] = {}
     with closing(together([partial(job, *place) for place in order], at_once, compute, stop)) as ended:
-        for number, outcome in ended:
+        for number, (outcome, resumed) in ended:
             name, seed = order[number]
             found[name, seed] = outcome
             if on_run is not None:
-                on_run(RunReport(arm=name, run=outcome.run, spent=outcome.spent))
+                on_run(RunReport(arm=name, run=outcome.run, spent=outcome.spent, resumed=resumed))
     outcomes = {name: [found[name, seed] for seed in seeds] for name in entrants}
     return Report(
         ticket_id=ticket.id,

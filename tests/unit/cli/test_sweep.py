@@ -253,3 +253,13 @@ def test_a_shard_says_what_waits_for_others(study: Path) -> None:
         last = sweep(study, "-o", out, "--shard", shard, "--seeds", 1)
     assert "8 of 8 done" in last.stdout
     assert "waiting" not in last.stdout
+
+
+def test_a_study_whose_cells_were_computed_otherwise_says_in_what(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = study.parent / "out"
+    alike = sweep(study, "-o", out, "--seeds", 1)
+    assert "note" not in {line.split(" ")[0] for line in lines_of(alike.stdout)}
+    monkeypatch.setenv("TICKETKIT_COMMIT", "abcdef1")
+    other = sweep(study, "-o", out, "--seeds", 2)
+    told = " ".join(other.stdout.split())
+    assert "note cells were not all computed alike, which accuracies can depend on: commit none or abcdef1 next" in told

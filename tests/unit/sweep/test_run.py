@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from ticketkit.atomic import write_text
 from ticketkit.bundle import load_ticket
 from ticketkit.errors import RunError, StudyError
+from ticketkit.lock import BusyError
 from ticketkit.report.cells import CellResult, read_cell, read_study
 from ticketkit.seeds import derive_seed
 from ticketkit.sweep import Study
@@ -90,7 +93,7 @@ def test_every_cell_is_a_file_and_every_file_a_cell(study: Study, finished: tupl
     assert {*contents(folder)} == {task.file for task in (*plan.finds, *plan.cells)}
     assert [done.task for done in outcome.done] == [*plan.finds, *plan.cells]
     assert (outcome.failed, outcome.waiting) == ((), ())
-    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+    assert {path.name for path in folder.rglob(".*")} == {".lock-1-of-1", ".lock"}
     for done in outcome.done:
         kept = read_cell(folder / done.task.file)
         assert done.result is not None
@@ -137,9 +140,9 @@ def test_all_arms_of_a_ticket_have_that_ticket(finished: tuple[Path, Outcome]) -
 
 def test_nothing_is_done_twice(study: Study, finished: tuple[Path, Outcome]) -> None:
     folder, _ = finished
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("[!.]*") if path.is_file()}
     assert sweep(study, folder).done == ()
-    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("[!.]*") if path.is_file()}
     assert after.keys() == before.keys()
     assert [path.name for path in after if after[path] != before[path]] == ["study.json"]
 
@@ -268,6 +271,57 @@ def test_a_killed_sweep_goes_on_to_the_same_files(
     assert tickets(tmp_path) == tickets(finished[0])
     assert len(outcome.done) == len(contents(tmp_path)) - len(half)
     assert all((tmp_path / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items())
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        (Shard(), Shard(), "a study must be run once at a time"),
+        (Shard(number=1, count=2), Shard(number=1, count=2), "shard 1/2 of a study must be run once at a time"),
+        (Shard(number=2, count=2), Shard(), "a study must not be run beside its shard 2/2"),
+        (Shard(), Shard(number=2, count=2), "shard 2/2 of a study must not be run beside the whole of it"),
+        (
+            Shard(number=1, count=2),
+            Shard(number=3, count=4),
+            "shard 3/4 of a study must not be run beside its shard 1/2",
+        ),
+    ],
+)
+def test_of_two_that_overlap_the_second_leaves_before_it_has_changed_anything(
+    small: Study, tmp_path: Path, first: Shard, second: Shard, message: str
+) -> None:
+    with first.alone(tmp_path):
+        before = {path.name for path in tmp_path.iterdir()}
+        with pytest.raises(BusyError, match=rf"^{message} \(process \d+ on .* has it since .*\): {tmp_path}$"):
+            sweep(small, tmp_path, second)
+        assert {path.name for path in tmp_path.iterdir()} - before <= {f".lock-{second.number}-of-{second.count}"}
+    assert not sweep(small, tmp_path, second).failed, "and when the first is done, nothing is in the way"
+
+
+def test_shards_of_one_count_are_done_beside_each_other(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for number in range(1, 5):
+            stack.enter_context(Shard(number=number, count=4).alone(tmp_path))
+    with Shard().alone(tmp_path):  # locks that were left mean nothing
+        pass
+
+
+@pytest.mark.parametrize(("shard", "left"), [(None, 1), (Shard(number=1, count=2), 2)])
+def test_what_killed_processes_left_half_written_goes(
+    small: Study, tmp_path: Path, shard: Shard | None, left: int
+) -> None:
+    (tmp_path / "train").mkdir()
+    names = (".a.json.0123abcd.tmp", ".b.json.0123abcd.tmp", ".mine.tmp")
+    for name in names:
+        (tmp_path / "train" / name).touch()
+    os.utime(tmp_path / "train" / names[1], (0, 0))
+
+    def nothing(_tasks: object) -> tuple[Done, ...]:
+        return ()
+
+    run_study(small, plan_study(small, data_of), tmp_path, nothing, shard=shard)
+    assert len([*(tmp_path / "train").iterdir()]) == left, "beside another shard, old ones alone"
+    assert (tmp_path / "train" / ".mine.tmp").exists()
 
 
 def test_a_study_that_grew_trains_what_is_new_alone(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
+import re
+import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +21,7 @@ import pytest
 from ticketkit.bundle import load_ticket
 from ticketkit.data import ImageData
 from ticketkit.errors import MaskError, RecipeError
+from ticketkit.lock import FolderLock
 from ticketkit.models import initialise
 from ticketkit.provenance import Flops
 from ticketkit.recipe import Recipe
@@ -207,6 +213,47 @@ def test_a_killed_run_goes_on(ticket: Ticket, make_bench: MakeBench, tmp_path: P
     resumed = make_bench(ticket, runs=tmp_path, on_epoch=told).pruned_to(ticket.total // 5)
     assert told.epochs == {"imp level 1": 2, "imp level 2": 2}
     assert alike(resumed, make_bench(ticket).pruned_to(ticket.total // 5))
+
+
+def test_an_imp_run_that_another_process_makes_is_waited_for(
+    ticket: Ticket, make_bench: MakeBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.01)
+    other = make_bench(ticket, runs=tmp_path)
+    told, said = Told(), list[str]()
+    waiting = threading.Event()
+
+    def wait(line: str) -> None:
+        said.append(line)
+        waiting.set()
+
+    def hold(label: str, progress: Progress) -> None:
+        assert waiting.wait(timeout=60), "while one trains, the other waits and says so"
+
+    bench = make_bench(ticket, runs=tmp_path, on_epoch=told, on_wait=wait)
+    other.on_epoch = hold
+    with ThreadPoolExecutor(2) as executor:
+        first = executor.submit(other.pruned_to, ticket.total // 3)
+        while not list(tmp_path.glob("imp-*/run.json")):
+            time.sleep(0.001)
+        second = executor.submit(bench.pruned_to, ticket.total // 3)
+        assert alike(first.result(timeout=60), second.result(timeout=60))
+    assert not told.epochs, "nothing is trained twice"
+    assert re.fullmatch(rf"waiting for an IMP run \(process {os.getpid()} on .* has it since .*\): .*", said[0])
+
+
+def test_a_wait_can_be_ended(ticket: Ticket, make_bench: MakeBench, tmp_path: Path) -> None:
+    class Stopped(Exception):  # noqa: N818 - not an error of ours
+        pass
+
+    def stop(_line: str) -> None:
+        raise Stopped
+
+    bench = make_bench(ticket, runs=tmp_path, on_wait=stop)
+    folder = bench._folder("weights")
+    folder.mkdir(parents=True)
+    with FolderLock(folder), pytest.raises(Stopped):
+        bench.level(0)
 
 
 # --- folders

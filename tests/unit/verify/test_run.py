@@ -72,8 +72,102 @@ def test_trainings_at_once_give_what_they_give_alone(
 
 def test_an_error_of_one_of_several_at_once_is_told(ticket: Ticket, stripes: ImageData, recipe: Recipe) -> None:
     diverging = replace(recipe, lr=9e5)
-    with pytest.raises(RunError, match="the training loss must stay finite"):
+    with pytest.raises(RunError, match="must stay finite"):
         verify_ticket(ticket, stripes, diverging, seeds=(0, 1), device=CPU, parallel=2)
+
+
+# --- kept trainings
+
+
+class Killed(Exception):  # noqa: N818 - not an error of ours
+    pass
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_killed_verification_goes_on_to_the_same_report(
+    stretched: Ticket, stripes: ImageData, recipe: Recipe, tmp_path: Path, parallel: int
+) -> None:
+    options = {
+        "arms": ("dense", "imp", "set"),
+        "seeds": (7, 8),
+        "device": CPU,
+        "parallel": parallel,
+        "dst_multiplier": 1,
+    }
+    whole = verify_ticket(stretched, stripes, recipe, **options)
+    done: list[RunReport] = []
+
+    def kill(report: RunReport) -> None:
+        done.append(report)
+        if len(done) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        verify_ticket(stretched, stripes, recipe, runs=tmp_path, on_run=kill, **options)
+    again: list[RunReport] = []
+    report = verify_ticket(stretched, stripes, recipe, runs=tmp_path, resume=True, on_run=again.append, **options)
+    resumed = {(item.arm, item.run.seed): item.run for item in again if item.resumed}
+    assert {(item.arm, item.run.seed): item.run for item in done}.items() <= resumed.items(), "times and all"
+    assert len(resumed) < len(again) == 8
+    for arm in whole.arms:
+        assert list(map(what_it_gave, arm.runs)) == list(map(what_it_gave, report.arm(arm.name).runs))
+        assert (arm.kept, arm.architecture) == (report.arm(arm.name).kept, report.arm(arm.name).architecture)
+    assert not list(tmp_path.rglob("*.tmp"))
+    last = verify_ticket(stretched, stripes, recipe, runs=tmp_path, resume=True, **options)
+    assert last == report, "of a finished one nothing is trained"
+
+
+def test_without_resume_nothing_old_is_taken(
+    ticket: Ticket, stripes: ImageData, recipe: Recipe, tmp_path: Path
+) -> None:
+    options = {"arms": ("dense",), "seeds": (0,), "device": CPU, "runs": tmp_path}
+    verify_ticket(ticket, stripes, recipe, **options)
+    kept = {path: path.read_bytes() for path in tmp_path.glob("verify/*.json")}
+    assert len(kept) == 2
+    for path in kept:
+        path.write_text("damaged", encoding="utf-8")
+    seen: list[RunReport] = []
+    verify_ticket(ticket, stripes, recipe, on_run=seen.append, **options)
+    assert not any(item.resumed for item in seen)
+    assert all(path.read_text(encoding="utf-8").startswith("{") for path in kept), "but what is finished is kept"
+
+
+def test_a_training_is_only_taken_for_the_same(
+    ticket: Ticket, make_ticket: Callable[..., Ticket], stripes: ImageData, recipe: Recipe, tmp_path: Path
+) -> None:
+    options = {"arms": ("dense",), "seeds": (0,), "device": CPU, "runs": tmp_path}
+    verify_ticket(ticket, stripes, recipe, **options)
+    changes: list[dict[str, object]] = [
+        {"recipe": replace(recipe, lr=0.01)},
+        {"data": replace(stripes, train_images=255 - stripes.train_images)},
+        {"ticket": another(make_ticket)},
+        {"start": "0"},
+        {"seeds": (1,)},
+        {"rate": 0.3},
+        {"dst_multiplier": 2},
+        {"device": Compute(threads=2)},
+        {"arms": (), "rivals": {"dense": ticket}},  # a file that is named like an arm
+    ]
+    for change in changes:
+        seen: list[RunReport] = []
+        arguments = {"ticket": ticket, "data": stripes, "recipe": recipe} | options | change
+        verify_ticket(**arguments, resume=True, on_run=seen.append)
+        taken = {item.arm for item in seen if item.resumed}
+        assert taken == ({"ticket"} if "rivals" in change else set()), change
+    seen = []
+    verify_ticket(ticket, stripes, recipe, margin=0.1, parallel=2, resume=True, on_run=seen.append, **options)
+    assert all(item.resumed for item in seen), "what no training depends on"
+
+
+def another(make_ticket: Callable[..., Ticket]) -> Ticket:
+    return make_ticket(
+        "resnet8-w2", density=0.4, in_channels=1, num_classes=2, weights=Weights(role="rewind", step=3), seed=9
+    )
+
+
+def test_there_must_be_something_to_resume_from(ticket: Ticket, stripes: ImageData, recipe: Recipe) -> None:
+    with pytest.raises(TicketkitError, match=r"must have a folder of runs \(got none\)"):
+        verify_ticket(ticket, stripes, recipe, device=CPU, resume=True)
 
 
 def test_arms_are_trained_alike(ticket: Ticket, stripes: ImageData, recipe: Recipe) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ticketkit.cli.output import command_line, counted, echo, echo_json, fields
+from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand, say_once
 from ticketkit.cli.training import (
     COMPUTE_OPTIONS,
     PARALLEL_OPTION,
@@ -50,7 +51,7 @@ def _amount(_ctx: click.Context, _param: click.Parameter, value: float | None) -
     return None if value is None else round(value, 4)
 
 
-@click.command(short_help="Run a study: sources × targets × sparsities × arms × seeds.")
+@click.command(cls=ResumableCommand, short_help="Run a study: sources × targets × sparsities × arms × seeds.")
 @click.argument("path", metavar="STUDY", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "-o",
@@ -62,6 +63,13 @@ def _amount(_ctx: click.Context, _param: click.Parameter, value: float | None) -
 @click.option("--data-dir", metavar="DIR", help="Where the study's own data lie, instead of where it says.")
 @click.option("--limit", type=click.IntRange(min=1), help="Train on so many images only, instead of what it says.")
 @click.option("--seeds", type=click.IntRange(min=1), help="Take the seeds 0 to N − 1, instead of what it says.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    expose_value=False,
+    help="Go on with what the folder holds, which a sweep does in any case.",
+)
+@CHECKPOINT_OPTION
 @with_options(*COMPUTE_OPTIONS, PARALLEL_OPTION)
 @click.option("--ray", metavar="ADDRESS", help="Do the cells on a Ray cluster: its address, 'auto' or 'local'.")
 @click.option(
@@ -87,11 +95,13 @@ def command(
     data_dir: str | None,
     limit: int | None,
     seeds: int | None,
+    checkpoint_seconds: float,
     device: str,
     precision: str | None,
     threads: int | None,
     compiled: bool,
     graphs: bool,
+    deterministic: bool,
     parallel: Parallel,
     ray: str | None,
     ray_cpus: float,
@@ -126,6 +136,8 @@ def command(
         "threads": threads,
         "compiled": compiled,
         "graphs": graphs,
+        "deterministic": deterministic,
+        "checkpoint_seconds": checkpoint_seconds,
     }
     laboratory = Laboratory(study, folder, **settings)
     cluster = None
@@ -180,7 +192,13 @@ def _engine(
     if cluster is None:
         from ticketkit.sweep.run import InProcess
 
-        yield InProcess(laboratory=laboratory, parallel=at_once, on_epoch=watcher.on_epoch, on_done=watcher.on_done)
+        yield InProcess(
+            laboratory=laboratory,
+            parallel=at_once,
+            on_epoch=watcher.on_epoch,
+            on_done=watcher.on_done,
+            on_wait=say_once(),
+        )
         return
     from ticketkit.sweep.on_ray import OnRay, connected, has_room
 
@@ -233,9 +251,22 @@ def _closing(results: StudyResults, outcome: Outcome, folder: Path) -> list[str]
         pairs.append(("waiting", f"{counted(len(outcome.waiting), 'cell')} for IMP runs {why}: run this again"))
     for number, done in enumerate(outcome.failed):
         pairs.append(("" if number else "failed", f"{done.task.file}: {done.error}"))
+    if mixed := _mixed(results):
+        pairs.append(("note", f"cells were not all computed alike, which accuracies can depend on: {mixed}"))
     report = shlex.join(["ticketkit", "report", str(folder), "-o", f"{folder.resolve().name}.html"])
     pairs.append(("next", report))
     return fields(pairs)
+
+
+def _mixed(results: StudyResults) -> str:
+    """In what the cells' environments differ, since a study may be gone on with elsewhere; empty if in nothing."""
+    environments = [dict(cell.setting.get("environment") or {}) for cell in results.done]
+    told = []
+    for field in sorted({field for environment in environments for field in environment}):
+        values = dict.fromkeys(str(environment.get(field, "none")) for environment in environments)
+        if len(values) > 1:
+            told.append(f"{field} {' or '.join(values)}")
+    return ", ".join(told)
 
 
 def _as_json(

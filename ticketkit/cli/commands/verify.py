@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ticketkit.atomic import write_text
 from ticketkit.cli.comparison import account_table, accuracy_table, cost_table, verdict_lines
 from ticketkit.cli.output import command_line, echo, echo_json, fields, percent
+from ticketkit.cli.references import TICKET as TICKET_TYPE
+from ticketkit.cli.references import TicketArgument, names_ticket
+from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand, say_once
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     PARALLEL_OPTION,
@@ -45,7 +49,7 @@ EXIT_NOT_HELD = 3
 EVERY_ARM = "all"
 
 
-class VerifyCommand(click.Command):
+class VerifyCommand(ResumableCommand):
     """A command whose help ends with the arms that are registered."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,7 +61,7 @@ class VerifyCommand(click.Command):
 
 
 @click.command(cls=VerifyCommand, short_help="Train a ticket beside its baselines.")
-@click.argument("path", metavar="TICKET", type=click.Path(path_type=Path))
+@click.argument("named", metavar="TICKET", type=TICKET_TYPE)
 @click.option(
     "--against",
     multiple=True,
@@ -107,8 +111,10 @@ class VerifyCommand(click.Command):
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs"),
     show_default=True,
-    help="Where the levels that imp and lrr train are kept and found again.",
+    help="Where finished trainings are kept for --resume, and the levels that imp and lrr train for any verification.",
 )
+@click.option("--resume", is_flag=True, help="Take the trainings that --runs holds of this verification; do the rest.")
+@CHECKPOINT_OPTION
 @with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PARALLEL_OPTION, PROFILE_OPTION)
 @click.option(
     "--expect",
@@ -122,7 +128,7 @@ class VerifyCommand(click.Command):
 @click.option("--force", is_flag=True, help="Replace the report if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
-    path: Path,
+    named: TicketArgument,
     against: tuple[str, ...],
     reference: str,
     margin: float,
@@ -132,6 +138,8 @@ def command(
     rate: float,
     dst_multiplier: int,
     runs: Path,
+    resume: bool,
+    checkpoint_seconds: float,
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
@@ -144,6 +152,7 @@ def command(
     threads: int | None,
     compiled: bool,
     graphs: bool,
+    deterministic: bool,
     parallel: Parallel,
     profile: bool,
     expectations: tuple[str, ...],
@@ -162,32 +171,34 @@ def command(
     from ticketkit.bundle import load_ticket
     from ticketkit.verify import ARMS, DEFAULT_ARMS, verify_ticket
 
-    if out is not None and out.exists() and not force:
-        raise TicketkitError(f"a report must not be overwritten without --force (a file is there already): {out}")
-    ticket = load_ticket(path)
+    ticket = load_ticket(named.file())
+    if out is not None:
+        _check_target(out, ticket, force=force, resume=resume)
     names = [name for item in against for name in item.split(",")] or list(DEFAULT_ARMS)
-    rivals = {Path(name).stem: load_ticket(name) for name in names if name.endswith(".st")}
-    arms, left_out = _arms(ticket, [name for name in names if not name.endswith(".st")])
+    others = [TicketArgument(name) for name in names if names_ticket(name)]
+    rivals = {other.path.stem: load_ticket(other.file()) for other in others}
+    arms, left_out = _arms(ticket, [name for name in names if not names_ticket(name)])
     for name in arms:
         ARMS[name]  # refuses an unknown one before anything is loaded or trained
-    reference = Path(reference).stem if reference.endswith(".st") else reference
+    reference = TicketArgument(reference).path.stem if names_ticket(reference) else reference
     expected = [_expectation(text, [*arms, *rivals]) for text in expectations]
     setting = load_setting(
-        dataset=dataset or found_on(ticket, path),
+        dataset=dataset or found_on(ticket, named.path),
         data_dir=data_dir,
         image_size=image_size,
         stream=stream,
         limit=limit,
-        recipe=recipe_for(ticket, recipe, overrides, path),
+        recipe=recipe_for(ticket, recipe, overrides, named.path),
         device=device,
         precision=precision,
         threads=threads,
         compiled=compiled,
         graphs=graphs,
+        deterministic=deterministic,
     )
     all_seeds = [first_seed + number for number in range(seeds)]
     at_once = setting.at_once(parallel, seeds * len([TICKET, *arms, *rivals]), ticket.arch)
-    echo(*_opening(ticket, path, setting, all_seeds, start, at_once), *left_out, err=as_json)
+    echo(*_opening(ticket, str(named), setting, all_seeds, start, at_once), *left_out, err=as_json)
     work = _Work.of(ticket, setting, start, rate, dst_multiplier)
     began = time.perf_counter()
     with TrainingProgress(seeds * work.of_all([TICKET, *arms, *rivals])) as bar:
@@ -205,15 +216,18 @@ def command(
             rate=rate,
             dst_multiplier=dst_multiplier,
             runs=runs,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
             device=setting.compute,
             parallel=at_once,
             on_run=watcher.on_run,
             on_epoch=watcher.on_epoch,
+            on_wait=say_once(),
         )
     report = replace(report, command=command_line())
     document = report.to_json()
     if out is not None:
-        write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n", overwrite=force)
+        _write(out, document, force=force, resume=resume)
     if as_json:
         echo_json(document)
     else:
@@ -225,6 +239,37 @@ def command(
     if failed:
         echo(f"Not held: {', '.join(map(str, failed))}.", err=True)
         sys.exit(EXIT_NOT_HELD)
+
+
+def _check_target(out: Path, ticket: Ticket, *, force: bool, resume: bool) -> None:
+    """Refuse a place where the report could not be written, before hours of training and not after."""
+    if out.exists() and not force and not (resume and _ticket_of(out) == ticket.id):
+        raise TicketkitError(f"a report must not be overwritten without --force (a file is there already): {out}")
+    if not os.access(out.parent, os.W_OK):
+        raise TicketkitError(f"a report must be written to a folder that exists and is writable: {out}")
+
+
+def _ticket_of(out: Path) -> str | None:
+    """Id of the ticket that a report is about; None for a file that is no report."""
+    try:
+        return Report.from_json(json.loads(out.read_text(encoding="utf-8"))).ticket_id
+    except (OSError, ValueError, RecursionError, TicketkitError):
+        return None
+
+
+def _write(out: Path, document: dict[str, Any], *, force: bool, resume: bool) -> None:
+    """Write the report; one that a resumed verification finds stays, if it is its own, from before it was killed."""
+    try:
+        if resume and not force and out.exists():
+            found = json.loads(out.read_text(encoding="utf-8"))
+            if {**found, "command": ""} == {**document, "command": ""}:
+                return
+        write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n", overwrite=force)
+    except FileExistsError:
+        raise TicketkitError(f"a report must not be overwritten without --force (another is there): {out}") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise TicketkitError(f"a report must be written to a writable place ({why or error}): {out}") from None
 
 
 def _arms(ticket: Ticket, names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -255,7 +300,7 @@ def _shown(report: Report) -> list[str]:
     return [line for part in parts if part for line in (*part, "")][:-1]
 
 
-def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], start: str, at_once: int) -> list[str]:
+def _opening(ticket: Ticket, name: str, setting: Setting, seeds: list[int], start: str, at_once: int) -> list[str]:
     data, recipe = setting.data, setting.recipe
     found_on = ticket.provenance.dataset
     other = ""
@@ -264,7 +309,7 @@ def _opening(ticket: Ticket, path: Path, setting: Setting, seeds: list[int], sta
     begins = "step 0" if start == "0" else f"step {ticket.weights.step or 0} (rewind)"
     return fields(
         [
-            ("ticket", f"{path}: {ticket.arch.name}, {percent(ticket.sparsity)} sparse"),
+            ("ticket", f"{name}: {ticket.arch.name}, {percent(ticket.sparsity)} sparse"),
             ("data", f"{data.name}: {len(data.train_labels):,} training, {len(data.test_labels):,} test images{other}"),
             ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, from {begins}"),
             ("device", f"{describe_device(setting)}{trainings_at_once(at_once)}, seeds {', '.join(map(str, seeds))}"),
@@ -327,8 +372,12 @@ class _Watcher:
     def on_run(self, report: RunReport) -> None:
         run = report.run
         self.spent.append(report.spent)
-        line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {run.seconds:.1f} s"
-        self._bar.done(line, self._work.of_arm(report.arm), *self._of(report))
+        how = "from the folder of runs" if report.resumed else f"{run.seconds:.1f} s"
+        line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {how}"
+        if report.resumed:
+            self._bar.skip(line, self._work.of_arm(report.arm))
+        else:
+            self._bar.done(line, self._work.of_arm(report.arm), *self._of(report))
 
     def _of(self, report: RunReport) -> list[tuple[int, str]]:
         """The trainings that an arm's run consisted of."""
