@@ -9,6 +9,7 @@ TicketkitError
 ├── RecipeError          (ValueError)  a training recipe with an unknown or impossible field
 ├── StudyError           (ValueError)  a study with an unknown or impossible field, or a damaged folder of one
 ├── RunError                           a run folder that cannot be used, or a training that broke
+│   ├── BusyError                      a folder in which another run is at work (in ``lock.py``)
 │   └── TrainingError                  a loss that is not finite, or a layer of which nothing is left
 ├── SignatureError       (ValueError)  a key that cannot be used, or a signature that does not hold
 └── BundleError          (ValueError)  a file that is not a sound ticket, or cannot be written

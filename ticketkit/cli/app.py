@@ -7,6 +7,7 @@ import os
 import pkgutil
 import signal
 import sys
+import warnings
 from types import FrameType
 
 import click
@@ -15,7 +16,7 @@ from ticketkit._version import __version__
 from ticketkit.cli import commands
 from ticketkit.cli.ranks import refuse_ranks
 from ticketkit.cli.resuming import Stopped
-from ticketkit.errors import TicketkitError
+from ticketkit.errors import TicketkitError, one_line
 
 EXIT_ERROR = 1
 EXIT_STOPPED = 130
@@ -64,9 +65,11 @@ def application(ctx: click.Context, debug: bool) -> None:
 def main() -> None:
     """Run the command line and exit.
 
-    The codes: 0 done, 1 an error, 2 wrong usage, 3 a verification that did not hold, 130 stopped.
+    The codes: 0 done, 1 an error, 2 wrong usage, 3 a verification that did not hold or a ticket that did not come out
+    again, 130 stopped.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    warnings.showwarning = _say_warning
     try:
         application(standalone_mode=False)
     except click.exceptions.Exit as exit_request:
@@ -93,6 +96,17 @@ def main() -> None:
         line = f"ticketkit: files must stay readable and writable ({error.strerror or error}){where}"
         click.echo(" ".join(line.split()), err=True)
         sys.exit(EXIT_ERROR)
+    except (MemoryError, RuntimeError) as error:  # torch says so by a RuntimeError
+        if "--debug" in sys.argv or not (isinstance(error, MemoryError) or "memory" in str(error)):
+            raise
+        reason = one_line(str(error).partition("\n")[0], 200) or "there is no more"
+        click.echo(f"ticketkit: network and data must fit the memory ({reason})", err=True)
+        sys.exit(EXIT_ERROR)
+
+
+def _say_warning(message: Warning | str, *_: object, **_named: object) -> None:
+    """Say a warning as everything else is said, in a line, and not where in the code it came up."""
+    click.echo(f"ticketkit: {one_line(str(message))}", err=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

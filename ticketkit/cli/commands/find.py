@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.arch import parse_arch
-from ticketkit.cli.output import counted, echo, echo_json, fields, percent, text_table
+from ticketkit.cli.output import echo, echo_json
 from ticketkit.cli.ranks import Place
 from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand
+from ticketkit.cli.search import DEMONSTRATION, closing, document, level_line, opening, table
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     PROFILE_OPTION,
     TRAINING_OPTIONS,
     Setting,
     TrainingProgress,
-    describe_device,
     load_setting,
     profile_lines,
     with_options,
@@ -32,13 +32,10 @@ from ticketkit.errors import BundleError, TicketkitError
 from ticketkit.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from ticketkit.arch import ArchSpec
     from ticketkit.find import LevelReport
-    from ticketkit.provenance import Results
     from ticketkit.ticket import Ticket
     from ticketkit.train import Progress
 
-DEMONSTRATION = "digits"
 DEFAULT_RECIPES = {DEMONSTRATION: "quick"}
 OTHER_RECIPE = "fast-cifar"
 
@@ -181,7 +178,7 @@ def command(
             return
         for level in range(1, count + 1) if keep_levels else ():
             check_target(level_path(out, level), force=force or resume)
-        echo(*_opening(spec, setting, count, rate, seed, group.size), err=as_json)
+        echo(*opening(spec, setting, count, rate, seed, group.size), err=as_json)
         began = time.perf_counter()
         with TrainingProgress(_total_steps(setting, count)) as progress:
             watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=force)
@@ -192,9 +189,9 @@ def command(
         _write(ticket, out, force=force)
     elapsed = time.perf_counter() - began
     if as_json:
-        echo_json(_as_json(ticket, out, watcher.reports, elapsed))
+        echo_json(document(ticket, out, watcher.reports, elapsed))
     else:
-        echo("", *_table(watcher.reports), "", *_closing(ticket, out, elapsed))
+        echo("", *table(watcher.reports), "", *closing(ticket, out, elapsed))
     if profile:
         echo("", *profile_lines([report.spent for report in watcher.reports], elapsed), err=as_json)
 
@@ -236,27 +233,6 @@ def _level_count(levels: int | None, sparsity: float | None, rate: float) -> int
     return DEFAULT_LEVELS if levels is None else levels
 
 
-def _opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: int, ranks: int) -> list[str]:
-    data, recipe = setting.data, setting.recipe
-    _, height, width = data.shape
-    end = percent(1 - (1 - rate) ** levels)
-    device = describe_device(setting) + (f", {ranks} ranks" if ranks > 1 else "")
-    count = f"{len(data.train_labels):,} training and {len(data.test_labels):,} test images"
-    pairs = [
-        ("network", f"{spec.name}, {spec.num_classes} classes"),
-        ("data", f"{data.name}: {count}, {height}×{width}"),
-    ]
-    if data.name.startswith(DEMONSTRATION):
-        pairs.append(("", "embedded, for a first look; the paper's set-up is:"))
-        pairs.append(("", "--dataset cifar10 --recipe paper-cifar"))
-    pairs += [
-        ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, rewinding to {recipe.rewind}"),
-        ("pruning", f"{counted(levels, 'level')} of {percent(rate)} of the remaining weights, to {end} sparsity"),
-        ("device", device + f", seed {seed}"),
-    ]
-    return fields(pairs)
-
-
 def _total_steps(setting: Setting, levels: int) -> int:
     total = setting.recipe.total_steps(setting.steps_per_epoch)
     return total + levels * (total - setting.recipe.rewind_step(setting.steps_per_epoch))
@@ -295,7 +271,7 @@ class _Watcher:
         self.reports.append(report)
         level = report.result.level
         show = self._progress.skip if report.resumed else self._progress.done
-        show(_level_line(report, self._levels), self._total - (self._rewind if level else 0))
+        show(level_line(report, self._levels), self._total - (self._rewind if level else 0))
         if self._keep is not None and level:
             _write(report.ticket, level_path(self._keep, level), force=self._force)
 
@@ -307,101 +283,3 @@ def _keep(ticket: Ticket, path: Path, *, force: bool) -> None:
         echo(f"the ticket of the last finished level could not be kept: {error}", err=True)
     else:
         echo(f"the ticket of the last finished level is kept: {path}", err=True)
-
-
-def _level_line(report: LevelReport, levels: int) -> str:
-    result = report.result
-    how = "from the run folder" if report.resumed else f"{report.seconds:.1f} s"
-    density = percent(result.density)
-    return f"level {result.level:>2}/{levels}  density {density:>8}  accuracy {percent(result.accuracy):>8}  {how}"
-
-
-def _table(reports: list[LevelReport]) -> list[str]:
-    rows = []
-    for report in reports:
-        result = report.result
-        rows.append(
-            [
-                str(result.level),
-                percent(result.density),
-                f"{result.kept:,}/{result.total:,}",
-                percent(result.accuracy),
-                f"{report.seconds:.1f}",
-                "dense" if not result.level else "",
-            ]
-        )
-    winning = reports[-1].ticket.results
-    if winning is not None and winning.winning_level is not None:
-        rows[winning.winning_level][-1] = "last winning level"
-    return text_table(["level", "density", "kept/total", "accuracy", "seconds", ""], rows, left={""})
-
-
-def _closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
-    pairs = []
-    if ticket.results is not None:
-        pairs.append(("result", _result_line(ticket.results)))
-    size = f"{out.stat().st_size:,} bytes"
-    pairs += [
-        ("ticket", f"{out}: {percent(ticket.sparsity)} sparse, {size}, found in {elapsed:.0f} s"),
-        ("id", ticket.id),
-        ("next", f"ticketkit inspect {out}"),
-    ]
-    if other := _other_depth(ticket.arch):
-        pairs.append(("", f"ticketkit stretch {out} --to {other}"))
-    return fields(pairs)
-
-
-def _result_line(results: Results) -> str:
-    dense = results.levels[0].accuracy
-    rule = f"within {100 * (results.tolerance or 0):g} points of the dense network's {percent(dense)}"
-    if results.winning_level is None:
-        return f"no level is {rule}"
-    winner = results.levels[results.winning_level]
-    return f"level {winner.level}, {percent(1 - winner.density)} sparse, is the last {rule}"
-
-
-def _other_depth(arch: ArchSpec) -> str | None:
-    """A network to stretch to: the next one at least half as deep again, else the deepest other; None without any."""
-    from ticketkit.arch import FAMILIES
-    from ticketkit.errors import TicketkitError
-    from ticketkit.stretch import plan_stretch, resolve_target
-
-    deeper = arch.depth + max(arch.depth // 2, 1)
-    for depth in (*range(deeper, 10 * arch.depth), *range(deeper - 1, 0, -1)):
-        if depth != arch.depth and FAMILIES[arch.family].has_depth(depth):
-            try:
-                target = resolve_target(arch, str(depth))
-                plan_stretch(arch, target)
-            except TicketkitError:
-                continue  # another design, or a stage that has nothing to replicate
-            return target.short_name
-    return None
-
-
-def _as_json(ticket: Ticket, out: Path, reports: list[LevelReport], elapsed: float) -> dict[str, object]:
-    results = ticket.results
-    return {
-        "format": {"name": "ticketkit-find", "version": "1.0"},
-        "path": str(out),
-        "id": ticket.id,
-        "architecture": ticket.arch.name,
-        "sparsity": ticket.sparsity,
-        "kept": ticket.kept,
-        "total": ticket.total,
-        "levels": [
-            {
-                "level": report.result.level,
-                "kept": report.result.kept,
-                "total": report.result.total,
-                "density": report.result.density,
-                "accuracy": report.result.accuracy,
-                "seconds": report.seconds,
-                "resumed": report.resumed,
-            }
-            for report in reports
-        ],
-        "tolerance": results.tolerance if results is not None else None,
-        "winning_level": results.winning_level if results is not None else None,
-        "seconds": elapsed,
-        "provenance": ticket.document["provenance"],
-    }
