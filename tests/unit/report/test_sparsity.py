@@ -143,7 +143,7 @@ def test_json_is_plain_and_complete(make_ticket: MakeTicket, tmp_path: Path) -> 
         "layers": [layer | {"shape": list(layer["shape"])} for layer in report.to_json()["layers"]],
         "provenance": document["provenance"],
     }
-    assert document["format"] == {"name": "ticketkit-inspect", "version": "1.0"}
+    assert document["format"] == {"name": "ticketkit-inspect", "version": "1.1"}
     assert document["id"] == ticket.id
     assert document["architecture"]["name"] == "cifar-resnet8-w2"
     assert document["provenance"]["transformations"][0]["mapping"] == "0:0|0:0|0:0"

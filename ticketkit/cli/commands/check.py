@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.cli.output import echo, echo_json, percent, printable
+from ticketkit.cli.references import TICKET, TicketArgument
 
 if TYPE_CHECKING:
     from ticketkit.signing import PublicKey
@@ -38,7 +39,7 @@ class _Checked:
 
 
 @click.command("check", short_help="Check that tickets' files are sound.")
-@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=TICKET)
 @click.option(
     "--signer",
     "signer_files",
@@ -55,7 +56,7 @@ class _Checked:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/check-v1.md specifies it.")
 def command(
-    tickets: tuple[Path, ...], *, signer_files: tuple[Path, ...], signature: Path | None, as_json: bool
+    tickets: tuple[TicketArgument, ...], *, signer_files: tuple[Path, ...], signature: Path | None, as_json: bool
 ) -> None:
     """Read tickets whole, check all that a reader must check, and say of each whether it is sound, in one line.
 
@@ -73,10 +74,12 @@ def command(
         raise click.UsageError("--signature goes with --signer: without a key it vouches for nothing")
     if signature is not None and len(tickets) > 1:
         raise click.UsageError("--signature names one ticket's signature: it does not go with several tickets")
+    if signer_files and signature is None and any(ticket.is_remote for ticket in tickets):
+        raise click.UsageError("--signer of a ticket elsewhere goes with --signature: nothing lies beside it here")
     signers = _load_signers(signer_files)
     checked = []
-    for path in tickets:
-        checked.append(_check(path, signers, signature))
+    for ticket in tickets:
+        checked.append(_check(ticket, signers, signature))
         if not as_json:
             echo(*_lines(checked[-1], signers))
     good = all(file.good for file in checked)
@@ -100,13 +103,14 @@ def _load_signers(files: tuple[Path, ...]) -> dict[PublicKey, str]:
     return signers
 
 
-def _check(path: Path, signers: Mapping[PublicKey, str], signature: Path | None) -> _Checked:
+def _check(named: TicketArgument, signers: Mapping[PublicKey, str], signature: Path | None) -> _Checked:
     from ticketkit.bundle import load_tensors, read_header
     from ticketkit.errors import TicketkitError
 
-    name = click.format_filename(path)
+    name = str(named)
     signed_by = None
     try:
+        path = named.file()
         header = read_header(path)
         ticket = load_tensors(header, mapped=True)
         if signers:

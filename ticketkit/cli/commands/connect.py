@@ -14,6 +14,7 @@ import click
 
 from ticketkit.atomic import write_text
 from ticketkit.cli.output import command_line, counted, echo, echo_json, fields, percent, text_table
+from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
@@ -41,7 +42,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 
 
 @click.command(short_help="Look for a barrier between two trainings.")
-@click.argument("paths", metavar="TICKET...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("named", metavar="TICKET...", nargs=-1, required=True, type=TICKET)
 @click.option("--pairs", type=click.IntRange(min=1), default=1, show_default=True, help="Pairs of trainings a ticket.")
 @click.option("--seed", "first_seed", type=int, default=0, show_default=True, help="The first pair's seed.")
 @click.option(
@@ -59,7 +60,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 @click.option("--force", is_flag=True, help="Replace the result if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    paths: tuple[Path, ...],
+    named: tuple[TicketArgument, ...],
     pairs: int,
     first_seed: int,
     points: int,
@@ -95,15 +96,15 @@ def command(
 
     if out is not None and out.exists() and not force:
         raise TicketkitError(f"a result must not be overwritten without --force (a file is there already): {out}")
-    tickets = {name: load_ticket(path) for name, path in _names(paths).items()}
+    tickets = {name: load_ticket(ticket.file()) for name, ticket in _names(named).items()}
     first = next(iter(tickets.values()))
     setting = load_setting(
-        dataset=dataset or found_on(first, paths[0]),
+        dataset=dataset or found_on(first, named[0].path),
         data_dir=data_dir,
         image_size=image_size,
         stream=stream,
         limit=limit,
-        recipe=recipe_for(first, recipe, overrides, paths[0]),
+        recipe=recipe_for(first, recipe, overrides, named[0].path),
         device=device,
         precision=precision,
         threads=threads,
@@ -141,11 +142,11 @@ def command(
         echo("", *_table(connections), _legend(connections), "", *_curves(connections), "", *_verdict(connections))
 
 
-def _names(paths: Sequence[Path]) -> dict[str, Path]:
-    """What each ticket is called: its file's stem, or the whole path where two files share that."""
-    stems = [path.stem for path in paths]
-    names = {stem if stems.count(stem) == 1 else str(path): path for stem, path in zip(stems, paths, strict=True)}
-    if len(names) < len(paths):
+def _names(named: Sequence[TicketArgument]) -> dict[str, TicketArgument]:
+    """What each ticket is called: its file's stem, or the whole reference where two files share that."""
+    stems = [ticket.path.stem for ticket in named]
+    names = {stem if stems.count(stem) == 1 else str(one): one for stem, one in zip(stems, named, strict=True)}
+    if len(names) < len(named):
         raise click.UsageError("each TICKET must be given once")
     return names
 

@@ -6,13 +6,13 @@ What it prints with ``--json`` is described in ``formats/diff-v1.md``.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ticketkit.cli.output import MAX_WIDTH, counted, echo, echo_json, fields, printable, shortened, text_table
 from ticketkit.cli.overlap import overlap_summary, overlap_table
+from ticketkit.cli.references import TICKET, TicketArgument
 
 if TYPE_CHECKING:
     from ticketkit.report.difference import Difference, FieldDifference
@@ -21,11 +21,11 @@ _VALUE_WIDTH = 21
 
 
 @click.command("diff", short_help="Show where two tickets differ.")
-@click.argument("first", metavar="TICKET", type=click.Path(path_type=Path))
-@click.argument("other", type=click.Path(path_type=Path))
+@click.argument("first", metavar="TICKET", type=TICKET)
+@click.argument("other", type=TICKET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/diff-v1.md specifies it.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the tensors with their hashes.")
-def command(first: Path, other: Path, *, as_json: bool, no_verify: bool) -> None:
+def command(first: TicketArgument, other: TicketArgument, *, as_json: bool, no_verify: bool) -> None:
     """Show where two tickets differ: in network and provenance, and, if they are of one network, layer by layer.
 
     Exits with 0 whether or not they differ.
@@ -36,9 +36,9 @@ def command(first: Path, other: Path, *, as_json: bool, no_verify: bool) -> None
     from ticketkit.bundle import load_ticket
     from ticketkit.report.difference import FORMAT, Difference
 
-    left, right = (load_ticket(path, verify=not no_verify, mapped=True) for path in (first, other))
+    left, right = (load_ticket(ticket.file(), verify=not no_verify, mapped=True) for ticket in (first, other))
     found = Difference.of(left, right)
-    name, other_name = click.format_filename(first), click.format_filename(other)
+    name, other_name = str(first), str(other)
     if as_json:
         comparison = None if found.overlap is None else {"path": other_name} | found.overlap.to_json()
         content = {

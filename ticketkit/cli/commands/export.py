@@ -12,11 +12,12 @@ import click
 
 from ticketkit.cli.commands.import_ import InteropCommand, check_kind, warn
 from ticketkit.cli.output import echo, echo_json, fields, percent
+from ticketkit.cli.references import TICKET, TicketArgument
 
 
 @click.command("export", cls=InteropCommand, short_help="Write a ticket as another tool's files.")
 @click.argument("kind", callback=check_kind)
-@click.argument("ticket", type=click.Path(path_type=Path))
+@click.argument("ticket", type=TICKET)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--mask",
@@ -26,7 +27,7 @@ from ticketkit.cli.output import echo, echo_json, fields, percent
 )
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(kind: str, ticket: Path, path: Path, *, mask: Path | None, force: bool, as_json: bool) -> None:
+def command(kind: str, ticket: TicketArgument, path: Path, *, mask: Path | None, force: bool, as_json: bool) -> None:
     """Write a ticket as another tool's files, each whole or not at all.
 
     PATH is a file, or for open-lth a folder. A name that ends in .safetensors makes a safetensors file, any other one
@@ -39,14 +40,14 @@ def command(kind: str, ticket: Path, path: Path, *, mask: Path | None, force: bo
     from ticketkit.bundle import load_ticket
     from ticketkit.interop import export_ticket
 
-    loaded = load_ticket(ticket)
+    loaded = load_ticket(ticket.file())
     exported = export_ticket(kind, loaded, path, mask=mask, overwrite=force)
     if as_json:
         echo_json(
             {
                 "format": {"name": "ticketkit-export", "version": "1.0"},
                 "kind": kind,
-                "source": {"path": click.format_filename(ticket), "id": loaded.id},
+                "source": {"path": str(ticket), "id": loaded.id},
                 "files": [
                     {"path": click.format_filename(file), "bytes": file.stat().st_size} for file in exported.paths
                 ],

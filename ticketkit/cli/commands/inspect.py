@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +20,7 @@ from ticketkit.cli.output import (
     text_table,
 )
 from ticketkit.cli.overlap import overlap_summary, overlap_table
+from ticketkit.cli.references import TICKET, TicketArgument
 
 if TYPE_CHECKING:
     from ticketkit.provenance import Provenance, Results, Transformation
@@ -31,38 +31,46 @@ _SHORTEST_NAME = 8
 
 
 @click.command("inspect", short_help="Show what is in a ticket.")
-@click.argument("ticket", type=click.Path(path_type=Path))
+@click.argument("ticket", type=TICKET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/inspect-v1.md specifies it.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the tensors with their hashes.")
 @click.option(
     "--compare",
     "other",
     metavar="OTHER.st",
-    type=click.Path(path_type=Path),
+    type=TICKET,
     help="Show what the ticket shares with another of the same network, layer by layer.",
 )
-def command(ticket: Path, *, as_json: bool, no_verify: bool, other: Path | None) -> None:
+def command(ticket: TicketArgument, *, as_json: bool, no_verify: bool, other: TicketArgument | None) -> None:
     """Show what is in a ticket: its network, where it comes from, how sparse each layer is, what it costs in bytes.
 
-    Every hash is checked first: a damaged file is named, not described.
+    Every hash is checked first: a damaged file is named, not described. Of a ticket elsewhere the header alone is read,
+    unless it is compared with another.
 
     \b
     ticketkit inspect resnet20.st
     ticketkit inspect resnet20.st --compare resnet20-seed1.st
+    ticketkit inspect hf://user/repo/resnet20.st
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_tensors, load_ticket, read_header
     from ticketkit.report.overlap import compare
     from ticketkit.report.sparsity import SparsityReport
 
-    header = read_header(ticket)
-    loaded = load_tensors(header, verify=not no_verify, mapped=True)
-    report = SparsityReport.of(loaded, header, hashes_checked=not no_verify)
-    overlap = None if other is None else compare(loaded, load_ticket(other, verify=not no_verify, mapped=True))
-    path = click.format_filename(ticket)
+    overlap = None
+    if ticket.is_remote and other is None:
+        header = ticket.header()
+        report = SparsityReport.of_header(header)
+    else:
+        header = read_header(ticket.file())
+        loaded = load_tensors(header, verify=not no_verify, mapped=True)
+        report = SparsityReport.of(loaded, header, hashes_checked=not no_verify)
+        if other is not None:
+            overlap = compare(loaded, load_ticket(other.file(), verify=not no_verify, mapped=True))
+    path = str(ticket)
     if as_json:
         comparison = None
         if overlap is not None and other is not None:
-            comparison = {"path": click.format_filename(other)} | overlap.to_json()
+            comparison = {"path": str(other)} | overlap.to_json()
         content = report.to_json()
         echo_json({"format": content.pop("format"), "path": path} | content | {"comparison": comparison})
         return
@@ -70,7 +78,7 @@ def command(ticket: Path, *, as_json: bool, no_verify: bool, other: Path | None)
     if overlap is None or other is None:
         blocks += [_groups(report), _layers(report), _sizes(report.sizes)]
     else:
-        blocks += [overlap_summary(overlap, click.format_filename(other)), overlap_table(overlap)]
+        blocks += [overlap_summary(overlap, str(other)), overlap_table(overlap)]
     echo("\n\n".join("\n".join(block) for block in blocks))
 
 
@@ -80,7 +88,7 @@ def _origin(report: SparsityReport) -> list[str]:
     pairs = [
         ("network", network),
         ("id", report.id),
-        ("", "every hash checked" if report.hashes_checked else "hashes not checked"),
+        ("", _checked(report)),
         ("found by", _method(provenance)),
     ]
     if provenance.dataset is not None:
@@ -97,6 +105,14 @@ def _origin(report: SparsityReport) -> list[str]:
     for transformation in provenance.transformations:
         pairs += _transformation(transformation)
     return fields(pairs)
+
+
+def _checked(report: SparsityReport) -> str:
+    if report.hashes_checked:
+        return "every hash checked"
+    if report.masks_read:
+        return "hashes not checked"
+    return f"the header alone was read, {report.sizes.header:,} of {report.sizes.file:,} bytes; no hash checked"
 
 
 def _method(provenance: Provenance) -> str:
@@ -170,10 +186,9 @@ def _layers(report: SparsityReport) -> list[str]:
         (index, shortened(name, shown), *rest, f"{density} {bar(layer.density / (densest or 1), width)}")
         for layer, (index, name, *rest, density) in zip(report.layers, cells, strict=True)
     ]
-    return [
-        *text_table(columns, rows, left=left),
-        f"dead: filters / input channels with no kept weight; the longest bar is {percent(densest)}",
-    ]
+    longest_bar = f"the longest bar is {percent(densest)}"
+    dead = "filters / input channels with no kept weight" if report.masks_read else "not known, the masks were not read"
+    return [*text_table(columns, rows, left=left), f"dead: {dead}; {longest_bar}"]
 
 
 def _layer_cells(layer: LayerSparsity) -> tuple[str, ...]:
@@ -183,7 +198,7 @@ def _layer_cells(layer: LayerSparsity) -> tuple[str, ...]:
         "×".join(map(str, layer.shape)),
         f"{layer.kept:,}",
         f"{layer.total:,}",
-        f"{layer.dead_filters}/{layer.dead_inputs}",
+        "" if layer.dead_filters is None else f"{layer.dead_filters}/{layer.dead_inputs}",
         f"{percent(layer.density):>8}",
     )
 

@@ -12,6 +12,7 @@ import click
 
 from ticketkit.cli.commands.find import check_target
 from ticketkit.cli.output import counted, echo, echo_json, fields, percent, shortened, text_table
+from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.cli.training import (
     GRAPHS_OPTION,
     PLACE_OPTIONS,
@@ -45,7 +46,7 @@ CONSEQUENCES = ("results.", "provenance.flops.")
 
 
 @click.command(short_help="Make a ticket again, and compare.")
-@click.argument("path", metavar="TICKET", type=click.Path(path_type=Path))
+@click.argument("named", metavar="TICKET", type=TICKET)
 @with_options(*PLACE_OPTIONS)
 @click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.  [default: as the ticket was]")
 @with_options(PRECISION_OPTION, THREADS_OPTION, GRAPHS_OPTION)
@@ -66,7 +67,7 @@ CONSEQUENCES = ("results.", "provenance.flops.")
 @click.option("--resume", is_flag=True, help="Go on with the run that --run-dir holds.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def command(
-    path: Path,
+    named: TicketArgument,
     data_dir: Path | None,
     image_size: int | None,
     stream: bool | None,
@@ -100,7 +101,7 @@ def command(
         raise click.UsageError("--resume needs --run-dir, the folder that holds the run")
     if out is not None:
         check_target(out, force=force)
-    ticket = load_ticket(path)
+    ticket = load_ticket(named.file())
     plan = plan_reproduction(ticket)
     data = load_images(plan.loader, data_dir=data_dir, image_size=image_size, stream=stream, device=device or "auto")
     for train, test in plan.limits:
@@ -110,7 +111,7 @@ def command(
         plan, data, device, precision=precision, threads=threads, deterministic=deterministic, graphs=graphs
     )
     setting = Setting(data=data, recipe=plan.recipe, compute=compute)
-    echo(*_opening(ticket, path, plan, setting), err=as_json)
+    echo(*_opening(ticket, str(named), plan, setting), err=as_json)
     if changed := _changes(plan, compute.describe()):
         echo(*fields([("note", f"not computed as then, so it may differ: {changed}")]), err=True)
     began = time.perf_counter()
@@ -131,18 +132,18 @@ def command(
     margin = None if within is None else within / 100
     held = result.agreement.holds(margin)
     if as_json:
-        echo_json(_as_json(path, out, result, margin, compute.describe(), seconds))
+        echo_json(_as_json(str(named), out, result, margin, compute.describe(), seconds))
     else:
         echo("", *_closing(result.agreement, within, out, seconds))
     if not held:
         sys.exit(EXIT_DIFFERS)
 
 
-def _opening(ticket: Ticket, path: Path, plan: Reproduction, setting: Setting) -> list[str]:
+def _opening(ticket: Ticket, name: str, plan: Reproduction, setting: Setting) -> list[str]:
     data, recipe = setting.data, setting.recipe
     how = "IMP" if plan.rewinding == "weights" else "learning-rate rewinding"
     search = f"{how} on {plan.network}: {counted(plan.level, 'level')} of {percent(plan.rate)}, seed {plan.seed}"
-    pairs = [("ticket", f"{path}: {ticket.arch.name}, {percent(ticket.sparsity)} sparse"), ("made by", search)]
+    pairs = [("ticket", f"{name}: {ticket.arch.name}, {percent(ticket.sparsity)} sparse"), ("made by", search)]
     pairs += [("", f"{done.kind} to {done.target} ({done.order})") for done, _ in plan.transformations]
     pairs += [
         ("data", f"{data.name}: {len(data.train_labels):,} training, {len(data.test_labels):,} test images"),
@@ -249,7 +250,7 @@ def _verdict(agreement: Agreement, within: float | None) -> str:
 
 
 def _as_json(
-    path: Path,
+    name: str,
     out: Path | None,
     result: Reproduced,
     within: float | None,
@@ -261,7 +262,7 @@ def _as_json(
 
     return {
         "format": dict(FORMAT),
-        "path": click.format_filename(path),
+        "path": name,
         "out": None if out is None else click.format_filename(out),
         **result.agreement.to_json(),
         "within": within,

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, percent
+from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.errors import BundleError, StretchError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def make_command(name: str, short: str, summary: str, example: str) -> click.Com
         callback=_run,
         help=text,
         params=[
-            click.Argument(["ticket"], type=click.Path(path_type=Path)),
+            click.Argument(["ticket"], type=TICKET),
             click.Option(["--to"], required=True, metavar="NETWORK", help="The target: resnet56, or its depth, 56."),
             click.Option(["--order"], callback=_order, metavar="ORDER", help="How a stage is filled; see below."),
             click.Option(
@@ -148,7 +149,7 @@ def make_command(name: str, short: str, summary: str, example: str) -> click.Com
 
 
 def _run(
-    ticket: Path,
+    ticket: TicketArgument,
     *,
     to: str,
     order: str | None,
@@ -173,9 +174,10 @@ def _run(
 
     if mapping is not None and (order, units, drop) != (None, None, None):
         raise click.UsageError("--map says all: --order, --units and --drop do not go with it")
-    header = read_header(ticket)
+    file = ticket.file()
+    header = read_header(file)
     target = resolve_target(header.arch, to)
-    path = _output_path(ticket, target.short_name, out)
+    path = _output_path(ticket.name, target.short_name, out)
     if not dry_run and path.exists() and not force:
         raise BundleError(
             f"a ticket must not be overwritten unasked (--force does it; a file is there already): {path}"
@@ -183,7 +185,7 @@ def _run(
     if order is not None:
         _check_order(order, header.arch, target, drop)
     # A file that is mapped cannot be replaced on Windows, so one that is to replace itself is read into memory.
-    source = load_tensors(header, mapped=not (path.exists() and path.samefile(ticket)))
+    source = load_tensors(header, mapped=not (path.exists() and path.samefile(file)))
     result = stretch_ticket(
         source,
         target,
@@ -205,8 +207,8 @@ def _run(
         echo_json(
             {
                 "format": {"name": "ticketkit-stretch", "version": "1.0"},
-                "source": _summary(source, ticket),
-                "target": _summary(result, path),
+                "source": _summary(source, str(ticket)),
+                "target": _summary(result, click.format_filename(path)),
                 "order": done.order,
                 "mapping": done.mapping,
                 "settings": dict(done.settings or {}),
@@ -239,16 +241,16 @@ def _check_order(order: str, source: ArchSpec, target: ArchSpec, drop: tuple[int
         raise StretchError(f"order {order!r} must go with a stage that {verb} (got {source.name} to {target.name})")
 
 
-def _output_path(ticket: Path, target: str, out: Path | None) -> Path:
-    name = f"{ticket.name.removesuffix('.st')}-to-{target}.st"
+def _output_path(source: str, target: str, out: Path | None) -> Path:
+    name = f"{source.removesuffix('.st')}-to-{target}.st"
     if out is None:
         return Path(name)
     return out / name if out.is_dir() else out
 
 
-def _summary(ticket: Ticket, path: Path) -> dict[str, Any]:
+def _summary(ticket: Ticket, path: str) -> dict[str, Any]:
     return {
-        "path": click.format_filename(path),
+        "path": path,
         "id": ticket.id,
         "architecture": ticket.arch.name,
         "kept": ticket.kept,
