@@ -244,8 +244,6 @@ def find_ticket(
                         spent=outcome.spent,
                     )
                 )
-        if folder is not None:
-            folder.checkpoint("", 0).remove()  # a run that was killed just before it removed its own
     return ticket
 
 

@@ -19,6 +19,8 @@ MOST_BYTES = 2**18
 
 _MOST_EPOCHS = 100_000
 _LONGEST_NAME = 200
+_LONGEST_PLACE = 400
+"""Characters of a file's name that a message shows."""
 _REWIND = re.compile(r"([0-9]{1,9})(it|ep)")
 
 
@@ -173,11 +175,12 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     for field in values:
         if field not in known:
             listed = f"{', '.join(known)} (got {shown(field)}{did_you_mean(field, known)})"
-            raise RecipeError(f"fields of recipe {shown(where)} must be among {listed}")
+            raise RecipeError(f"fields of recipe {shown(where, _LONGEST_PLACE)} must be among {listed}")
     try:
         return msgspec.convert(dict(values), Recipe)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"recipe {shown(where)} must follow the rules of its fields: {error}") from None
+        place = shown(where, _LONGEST_PLACE)
+        raise RecipeError(f"recipe {place} must follow the rules of its fields: {error}") from None
 
 
 def _read_known(name: str) -> dict[str, Any]:

@@ -19,16 +19,26 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from ticketkit.atomic import remove_leftovers, write_text
 from ticketkit.bundle import load_ticket, save_ticket
 from ticketkit.errors import RunError
-from ticketkit.lock import FolderLock
+from ticketkit.lock import BusyError, FolderLock
 from ticketkit.spare import Spare
 from ticketkit.ticket import Ticket
-from ticketkit.train.checkpoint import Checkpoint
+from ticketkit.train.checkpoint import Checkpoint, label_of
+
+CHECKPOINT_FILE = "training.safetensors"
+
+
+def tidy(path: Path) -> None:
+    """Remove what a run left that was killed right after its last level; nothing while somebody is at work there."""
+    if (path / CHECKPOINT_FILE).exists():
+        with suppress(BusyError, OSError), FolderLock(path):
+            _remove_left(path)
 
 
 class RunFolder:
@@ -72,7 +82,7 @@ class RunFolder:
             raise RunError(f"a run's description must be JSON ({error}): {description}") from None
         except OSError as error:
             raise _unwritable(error, self.path) from None
-        remove_leftovers(self.path)
+        _remove_left(self.path)
 
     def close(self) -> None:
         """Let others work in the folder."""
@@ -146,10 +156,19 @@ class RunFolder:
 
     def checkpoint(self, label: str, interval: float) -> Checkpoint:
         """The checkpoint of the training with this label."""
-        return Checkpoint(path=self.path / "training.safetensors", label=label, interval=interval, spare=self._spare)
+        return Checkpoint(path=self.path / CHECKPOINT_FILE, label=label, interval=interval, spare=self._spare)
 
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _remove_left(path: Path) -> None:
+    """Remove temporary files, and the checkpoint of a level that is done."""
+    remove_leftovers(path)
+    label = label_of(path / CHECKPOINT_FILE)
+    if label is not None and (path / f"{label}.st").exists():
+        with suppress(OSError):  # it is in nobody's way
+            (path / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
 def _unwritable(error: OSError, path: Path) -> RunError:

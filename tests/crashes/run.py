@@ -95,6 +95,7 @@ def start(arguments: tuple[str, ...], folder: Path) -> int:
         return pid
     code = 70
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in the background without it
         os.chdir(folder)
         for number, name in ((1, "out"), (2, "err")):
             descriptor = os.open(folder.with_suffix(f".{name}"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ticketkit.errors import RunError
 from ticketkit.lock import BusyError, FolderLock
-from ticketkit.run_folder import RunFolder
+from ticketkit.run_folder import RunFolder, tidy
 from ticketkit.ticket import Ticket
+from ticketkit.train.checkpoint import TrainingState
 
 RUN = {"seed": 0, "recipe": {"lr": 0.1}}
 
@@ -97,3 +99,37 @@ def test_a_place_that_is_no_folder_is_one_line(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(RunError, match=rf"a run folder must be writable \(.*\): {path}"):
             RunFolder(path, RUN, resume=False)
+
+
+def left_behind(path: Path, label: str) -> Path:
+    """A checkpoint as a killed run leaves it."""
+    state = TrainingState(step=3, tensors={"a": np.zeros(2)}, momentum=np.zeros(2), captured=None)
+    with RunFolder(path, RUN, resume=(path / "run.json").exists()) as folder:
+        folder.checkpoint(label, 0).save(state)
+    return path / "training.safetensors"
+
+
+def test_a_checkpoint_of_a_level_that_is_done_goes_and_any_other_stays(
+    tmp_path: Path, make_ticket: Callable[..., Ticket]
+):
+    checkpoint = left_behind(tmp_path, "level-01")
+    with RunFolder(tmp_path, RUN, resume=True) as folder:
+        assert checkpoint.exists()
+        folder.keep("level-01", make_ticket())
+    tidy(tmp_path)
+    assert not checkpoint.exists()
+    assert left_behind(tmp_path, "level-01").exists()
+    RunFolder(tmp_path, RUN, resume=True).close()
+    assert not checkpoint.exists()
+    assert left_behind(tmp_path, "level-02").exists()
+    tidy(tmp_path)
+    assert checkpoint.exists()
+
+
+def test_nothing_is_tidied_while_somebody_is_at_work(tmp_path: Path, make_ticket: Callable[..., Ticket]):
+    checkpoint = left_behind(tmp_path, "level-01")
+    with RunFolder(tmp_path, RUN, resume=True) as folder:
+        folder.keep("level-01", make_ticket())
+        tidy(tmp_path)
+        assert checkpoint.exists()
+    tidy(tmp_path / "none")

@@ -14,7 +14,7 @@ import click
 
 from ticketkit._version import __version__
 from ticketkit.cli import commands
-from ticketkit.cli.ranks import refuse_ranks
+from ticketkit.cli.ranks import is_silent, refuse_ranks
 from ticketkit.cli.resuming import Stopped
 from ticketkit.errors import TicketkitError, one_line
 
@@ -79,7 +79,8 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt) as stop:
         how = f"; {stop}" if isinstance(stop, Stopped) else ""
-        click.echo(f"ticketkit: stopped; nothing half-written is left behind{how}", err=True)
+        if not is_silent():
+            click.echo(f"ticketkit: stopped; nothing half-written is left behind{how}", err=True)
         sys.exit(EXIT_STOPPED)
     except TicketkitError as error:
         if "--debug" in sys.argv:

@@ -126,6 +126,12 @@ class Place:
                 raise
 
 
+def is_silent() -> bool:
+    """Whether another one of several ranks says what there is to say of a command that ends before its ranks met."""
+    place = Place.from_environment()
+    return place.size > 1 and place.rank > 0
+
+
 def refuse_ranks(command: str) -> None:
     """Refuse a command that several ranks would run, each the whole of it.
 

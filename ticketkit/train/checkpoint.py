@@ -125,5 +125,15 @@ class Checkpoint:
             raise RunError(f"a checkpoint must be removable ({error.strerror or error}): {self.path}") from None
 
 
+def label_of(path: Path) -> str | None:
+    """Which training a checkpoint is of; None if there is none, or it does not say."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            label = json.loads(file.metadata()["training"])["label"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    return label if isinstance(label, str) else None
+
+
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}

@@ -29,6 +29,7 @@ from ticketkit.models.build import Tensors
 from ticketkit.provenance import Flops
 from ticketkit.prune import magnitudes
 from ticketkit.recipe import Recipe
+from ticketkit.run_folder import tidy
 from ticketkit.selection import drop_count
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, train
@@ -184,6 +185,7 @@ class Bench:
                     if self.on_wait is not None:
                         self.on_wait(f"waiting for an IMP run ({error.holder or 'another process has it'}): {folder}")
                     time.sleep(WAIT_SECONDS)
+            tidy(folder)
             return load_ticket(done)
 
     def _find(self, folder: Path, level: int, rewinding: Rewinding) -> None:
