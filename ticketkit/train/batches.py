@@ -108,7 +108,7 @@ class Batches:
             raise DataError(f"training images of {data.name} must fill a batch of {recipe.batch:,} (got {count:,})")
         self.data = data
         self.recipe = recipe
-        self.steps_per_epoch = count // recipe.batch
+        self.steps_per_epoch: int = count // recipe.batch
         self.captured: Pool[Any] = Pool()
         self._device = device
         self._source = _source_of(data, recipe.crop, device)
