@@ -14,7 +14,7 @@ import click
 
 from ticketkit._version import __version__
 from ticketkit.cli import commands
-from ticketkit.cli.ranks import is_silent, refuse_ranks
+from ticketkit.cli.ranks import end_ranks, is_silent, refuse_ranks
 from ticketkit.cli.resuming import Stopped
 from ticketkit.errors import TicketkitError, one_line
 
@@ -72,6 +72,7 @@ def main() -> None:
     warnings.showwarning = _say_warning
     try:
         application(standalone_mode=False)
+        end_ranks()
     except click.exceptions.Exit as exit_request:
         sys.exit(exit_request.exit_code)
     except click.ClickException as error:
