@@ -23,6 +23,14 @@ def test_the_top_version_of_the_changelog_is_the_packages():
     assert versions[0] == ticketkit.__version__
 
 
+def test_the_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {ticketkit.__version__}\n" in citation
+    released = re.search(r"^## \[.*?\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.M)
+    assert released is not None
+    assert f"\ndate-released: {released[1]}\n" in citation
+
+
 def test_the_readme_has_its_two_commands():
     find, test = (block.strip() for block in blocks("README.md", "sh"))
     assert find.endswith("ticketkit find --arch resnet20")
