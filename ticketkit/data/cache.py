@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from ticketkit.atomic import replacing
+from ticketkit.cache_folder import cache_folder
 from ticketkit.data.files import Pixels
 from ticketkit.data.survey import Survey
 
@@ -44,11 +45,11 @@ class FolderCache:
         root: The folder of images.
         paths: Its images.
         image_size: The side length that they are brought to, if any.
-        folder: Where to keep the files; None for ``ticketkit`` in the user's cache folder.
+        folder: Where to keep the files; None for :func:`ticketkit.cache_folder.cache_folder`.
     """
 
     def __init__(self, root: Path, paths: Sequence[str], *, image_size: int | None, folder: Path | None) -> None:
-        folder = folder or _users_cache()
+        folder = folder or cache_folder()
         name = hashlib.sha256(json.dumps([str(root), image_size]).encode()).hexdigest()
         self._stem = None if folder is None else folder / f"folder-{name[:32]}"
         self._key = _key(root, paths)
@@ -111,15 +112,6 @@ class FolderCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path, overwrite=True) as temporary:
                 write(temporary)
-
-
-def _users_cache() -> Path | None:
-    if os.path.isabs(base := os.environ.get("XDG_CACHE_HOME", "")):  # the XDG specification ignores others
-        return Path(base) / "ticketkit"
-    try:
-        return Path.home() / ".cache" / "ticketkit"
-    except RuntimeError:  # a user without a home, as in some containers
-        return None
 
 
 def _key(root: Path, paths: Sequence[str]) -> bytes:

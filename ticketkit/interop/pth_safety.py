@@ -93,7 +93,7 @@ def _check_zip(file: IO[bytes], size: int) -> None:
                         raise _too_long()
                     with archive.open(entry) as content:
                         _check_pickle(content, MOST_PICKLE_BYTES)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, ValueError, RuntimeError, EOFError) as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"a .pth file must be a sound zip archive ({error})") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -21,7 +21,7 @@ from ticketkit.errors import DataError, RunError
 from ticketkit.find import DEFAULT_TOLERANCE, METHODS, Rewinding, full_mask
 from ticketkit.provenance import DatasetInfo, Transformation
 from ticketkit.recipe import Recipe, make_recipe
-from ticketkit.stretch.adjust import Adjustments, Scope
+from ticketkit.stretch.adjust import Adjustments
 from ticketkit.ticket import Ticket
 from ticketkit.train.compute import Precision
 
@@ -44,35 +44,12 @@ class Settings:
     Attributes:
         num_classes: Outputs of the target, where the output layer was made anew.
         in_channels: Input channels of the target, where the input layer was made anew.
-        random_copies: See :class:`ticketkit.stretch.Adjustments`, as for all that follow.
-        rescale: See there.
-        sparsity: See there.
-        scope: See there.
-        seed: See there.
+        adjustments: What was done to the ticket as it was stretched.
     """
 
     num_classes: Annotated[int, Meta(ge=1)] | None = None
     in_channels: Annotated[int, Meta(ge=1)] | None = None
-    random_copies: bool = False
-    rescale: bool = False
-    sparsity: float | None = None
-    scope: Scope = "global"
-    seed: int = 0
-
-    @property
-    def adjustments(self) -> Adjustments:
-        """What to do as the ticket is stretched.
-
-        Raises:
-            StretchError: If the sparsity is out of its range.
-        """
-        return Adjustments(
-            random_copies=self.random_copies,
-            rescale=self.rescale,
-            sparsity=self.sparsity,
-            scope=self.scope,
-            seed=self.seed,
-        )
+    adjustments: Adjustments = field(default_factory=Adjustments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,10 +229,13 @@ def plan_reproduction(ticket: Ticket) -> Reproduction:
 def _settings_of(done: Transformation) -> Settings:
     if done.kind != "stretch":
         raise RunError(f"a transformation must be a stretch to be done again (got {done.kind!r})")
-    given = dict(done.settings or {})
-    if unknown := sorted(given.keys() - _names(Settings)):
+    adjusted = dict(done.settings or {})
+    made_anew: dict[str, Any] = {
+        name: adjusted.pop(name) for name in ("num_classes", "in_channels") if name in adjusted
+    }
+    if unknown := sorted(adjusted.keys() - _names(Adjustments)):
         raise RunError(f"a transformation must have known settings to be done again (got {unknown[0]!r})")
-    return _converted(given, Settings, "transformation")
+    return _converted({**made_anew, "adjustments": adjusted}, Settings, "transformation")
 
 
 def _converted(values: Mapping[str, Any], kind: type[T], what: str) -> T:

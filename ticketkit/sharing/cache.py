@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,11 @@ from msgspec import Meta
 
 from ticketkit.atomic import remove_leftovers, replacing, write_text
 from ticketkit.bundle import read_header
+from ticketkit.cache_folder import VARIABLE, cache_folder
 from ticketkit.errors import BundleError
 from ticketkit.provenance import Sha256
 from ticketkit.reading import read_bytes
 from ticketkit.sharing.errors import RemoteError
-
-VARIABLE = "TICKETKIT_CACHE"
-"""In the environment, it names the folder."""
 
 ABANDONED = 7 * 24 * 3600.0
 """Seconds after which a download that nobody goes on with is removed."""
@@ -115,19 +112,11 @@ def write_source(path: Path, source: Source) -> None:
 
 
 def default_folder() -> Path:
-    """``TICKETKIT_CACHE``, or ``ticketkit`` where the system keeps what may be lost.
+    """The user's cache folder; see :func:`ticketkit.cache_folder.cache_folder`.
 
     Raises:
         RemoteError: If the user has no home.
     """
-    if named := os.environ.get(VARIABLE):
-        return Path(named)
-    if os.path.isabs(base := os.environ.get("XDG_CACHE_HOME", "")):  # the XDG specification ignores others
-        return Path(base) / "ticketkit"
-    if sys.platform == "win32" and (local := os.environ.get("LOCALAPPDATA")):
-        return Path(local) / "ticketkit" / "Cache"
-    try:
-        home = Path.home()
-    except RuntimeError:  # a user without one, as in some containers
-        raise RemoteError(f"a cache folder must be known (there is no home): {VARIABLE} names one") from None
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ticketkit"
+    if (folder := cache_folder()) is None:
+        raise RemoteError(f"a cache folder must be known (there is no home): {VARIABLE} names one")
+    return folder

@@ -329,14 +329,8 @@ class _Connection(http.client.HTTPConnection):
         self.sock = self._watch(self.sock)
 
 
-class _SecureConnection(http.client.HTTPSConnection):
-    def __init__(self, *args: Any, silence: float, deadline: Deadline, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._watch = partial(_Watched, silence=silence, deadline=deadline)
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self._watch(self.sock)
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    """The same under TLS."""
 
 
 class _HttpHandler(urllib.request.HTTPHandler):
