@@ -7,7 +7,6 @@ level-00.st …    the network at the end of each level's training, as a ticket 
 level-00.json …  accuracy and seconds of that level
 training.safetensors   the newest state of the level being trained
 .lock            locked while a run works in the folder; says which
-.spare.….tmp     room on the disk for the end of a level
 ```
 
 Every file appears whole or not at all; a level is done when its ``.st`` is there. A file whose name ends in ``.tmp``

@@ -14,7 +14,7 @@ from ticketkit.errors import TicketkitError
 class Spare:
     """A file that holds nothing but its size, and makes room for another when there is none left.
 
-    Its name is that of a temporary file, so what a killed process leaves is removed with those.
+    It has no name, only a process that has it open, so the room is free again however that process ends.
 
     Args:
         folder: Where it lies; on the file system that is to be written to.
@@ -22,7 +22,7 @@ class Spare:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path: Path | None = None
+        self._descriptor: int | None = None
 
     def reserve(self, size: int) -> None:
         """Make the file, unless it is there. Where the system cannot reserve room, there is none.
@@ -33,30 +33,29 @@ class Spare:
         Raises:
             OSError: If there is not so much room.
         """
-        if self._path is not None or not hasattr(os, "posix_fallocate"):
+        if self._descriptor is not None or not hasattr(os, "posix_fallocate"):
             return
         path = self._folder / f".spare.{os.urandom(4).hex()}.tmp"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, size)
-            finally:
-                os.close(descriptor)
+            path.unlink()
+            os.posix_fallocate(descriptor, 0, size)
         except BaseException as error:
+            os.close(descriptor)
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             if isinstance(error, OSError) and error.errno in _NOT_HERE:
                 return
             raise
-        self._path = path
+        self._descriptor = descriptor
 
     def release(self) -> bool:
         """Give the room back; says whether there was any."""
-        if self._path is None:
+        if self._descriptor is None:
             return False
-        with contextlib.suppress(OSError):  # the folder is gone, or may not be written: so is the room
-            self._path.unlink(missing_ok=True)
-        self._path = None
+        descriptor, self._descriptor = self._descriptor, None
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
         return True
 
     def used_by(self, write: Callable[[], object]) -> bool:
