@@ -75,6 +75,7 @@ class Family:
         design: What a stretched ticket must share with its source beside width, classes and input channels. Networks
             of one design have the same stages, and units of the same shapes in each.
         image_channels: What ``in_channels`` must be for images [C, H, W].
+        channel: What one of ``in_channels`` is called.
         image_size: The height and width that its images must have; None if any will do.
     """
 
@@ -95,6 +96,7 @@ class Family:
     problem: Callable[[ArchSpec], str | None] = lambda _: None
     design: Callable[[ArchSpec], str] = lambda spec: spec.variant
     image_channels: Callable[[tuple[int, int, int]], int] = lambda shape: shape[0]
+    channel: str = "input channel"
     image_size: Callable[[ArchSpec], int | None] = lambda _: None
 
     def check(self, spec: ArchSpec) -> None:

@@ -113,5 +113,6 @@ FAMILIES.register(
         problem=problem,
         design=lambda spec: " then ".join(f"{width:,}" for width, _ in runs_of(spec)),
         image_channels=math.prod,
+        channel="input feature",
     ),
 )

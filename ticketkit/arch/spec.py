@@ -159,6 +159,14 @@ class ArchSpec:
         family = FAMILIES[self.family]
         return family.label(self.depth) + family.write(self)
 
+    @property
+    def ends(self) -> str:
+        """What goes in and comes out, in words: "10 classes, 1 input channel"."""
+        from ticketkit.arch.family import FAMILIES
+
+        numbers = ((self.num_classes, "class", "es"), (self.in_channels, FAMILIES[self.family].channel, "s"))
+        return ", ".join(f"{number:,} {noun}{'' if number == 1 else plural}" for number, noun, plural in numbers)
+
     def layers(self) -> tuple[LayerSpec, ...]:
         """Its layers in execution order."""
         return _layers(self)

@@ -184,4 +184,4 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _described(arch: ArchSpec) -> str:
-    return f"{arch.name}, {arch.num_classes:,} classes, {arch.in_channels:,} input channels"
+    return f"{arch.name}, {arch.ends}"

@@ -14,7 +14,6 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from ticketkit.arch import FAMILIES, ArchSpec, parse_arch
 from ticketkit.data import ImageData
 from ticketkit.encoding import Bitmask
 from ticketkit.errors import DataError, RunError
@@ -24,6 +23,7 @@ from ticketkit.recipe import Recipe, make_recipe
 from ticketkit.stretch.adjust import Adjustments
 from ticketkit.ticket import Ticket
 from ticketkit.train.compute import Precision
+from ticketkit.train.setting import network_for
 
 T = TypeVar("T")
 
@@ -141,16 +141,6 @@ class Reproduction:
             found["device"] = "cpu" if found["device"] == "cpu" else "cuda"
         return _converted(found, Environment, "environment")
 
-    def network_for(self, data: ImageData) -> ArchSpec:
-        """The network that it was found on, with the classes and input channels of the data.
-
-        Raises:
-            ArchError: If there is no such network.
-        """
-        first = parse_arch(self.network, num_classes=data.num_classes, in_channels=data.shape[0])
-        channels = FAMILIES[first.family].image_channels(data.shape)
-        return parse_arch(self.network, num_classes=data.num_classes, in_channels=channels)
-
     def check(self, data: ImageData) -> None:
         """Check that these are the data, and that levels of this rate prune as much as the ticket says.
 
@@ -164,7 +154,7 @@ class Reproduction:
                 f"data must be those that the ticket was found on, {self.dataset.name!r} of {self.dataset.fingerprint} "
                 f"(got {data.fingerprint}; another folder, image size or edition): {data.name}"
             )
-        arch = self.network_for(data)
+        arch = network_for(self.network, data)
         names = arch.prunable_names(prune_head=self.prune_head) if self.prunable is None else self.prunable
         total = kept = full_mask(arch, names).total
         for _ in range(self.level):

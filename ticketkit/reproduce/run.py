@@ -19,6 +19,7 @@ from ticketkit.reproduce.plan import Reproduction, Settings, plan_reproduction
 from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket, same_values
 from ticketkit.train import Compute, Progress, choose_compute
+from ticketkit.train.setting import network_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def reproduce_ticket(
         if run_dir is None and plan.is_final:  # which only a run's folder keeps
             run_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="ticketkit-"))
         found = find_ticket(
-            plan.network_for(data),
+            network_for(plan.network, data),
             data,
             plan.recipe,
             seed=plan.seed,

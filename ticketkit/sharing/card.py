@@ -95,9 +95,8 @@ class Card:
         ticket = self.ticket
         arch, step = ticket.architecture, ticket.weights.step
         which = {"init": "initial weights", "rewind": f"weights of training step {step}", "final": "trained weights"}
-        channels = f"{arch.in_channels:,} input channel{'s' if arch.in_channels > 1 else ''}"
         text = (
-            f"A [lottery ticket]({LOTTERY_TICKETS}) for {_code(arch.name)} ({arch.num_classes:,} classes, {channels}): "
+            f"A [lottery ticket]({LOTTERY_TICKETS}) for {_code(arch.name)} ({arch.ends}): "
             f"a mask that keeps {ticket.kept:,} of {ticket.total:,} prunable weights ({_percent(ticket.sparsity)} "
             f"sparse), and the {which[ticket.weights.role]} under it."
         )

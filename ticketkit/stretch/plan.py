@@ -31,7 +31,7 @@ def resolve_target(source: ArchSpec, to: str | ArchSpec) -> ArchSpec:
     if _invariant(target) != _invariant(source):
         raise StretchError(
             f"a target must differ from its source {source.name} in depth alone (got {target.name}, "
-            f"{target.num_classes} classes, {target.in_channels} input channels{_other_design(source, target)})"
+            f"{target.ends}{_other_design(source, target)})"
         )
     return target
 

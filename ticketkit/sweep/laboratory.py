@@ -22,14 +22,13 @@ from ticketkit.find import METHODS, Rewinding
 from ticketkit.recipe import Recipe
 from ticketkit.report.cells import CellResult, Level, TicketInfo, read_cell
 from ticketkit.sweep.elastic import Elastic, elastic_ticket
-from ticketkit.sweep.networks import network
 from ticketkit.sweep.plan import Plan, Task
 from ticketkit.sweep.study import DataChoice, PolicyChoice, Source, Study
 from ticketkit.ticket import Ticket
 from ticketkit.train import Batches, Compute, Progress, choose_compute, memory_budget
 from ticketkit.train.checkpoint import DEFAULT_INTERVAL
 from ticketkit.train.parallel import Parallel, how_many
-from ticketkit.train.setting import describe_setting
+from ticketkit.train.setting import describe_setting, network_for
 from ticketkit.verify import ARMS, Bench, run_arm
 from ticketkit.verify.run import layer_densities, origin_of
 from ticketkit.verify.training import context_of, network_seed
@@ -115,7 +114,7 @@ class Laboratory:
         """How many of a plan's tasks to do at once; see :func:`ticketkit.train.parallel.how_many`."""
         tasks = (*plan.finds, *plan.cells)
         archs = {task.target.arch for task in tasks} | {
-            network(task.source.arch, data_of(self.study.data_of(task.source))) for task in tasks if task.source
+            network_for(task.source.arch, data_of(self.study.data_of(task.source))) for task in tasks if task.source
         }
         if not archs:
             return 1
@@ -249,7 +248,7 @@ class Laboratory:
 
     def _source_bench(self, source: Source, seed: int, on_epoch: OnEpoch | None) -> Bench:
         data = self.study.data_of(source)
-        arch = network(source.arch, data_of(data))
+        arch = network_for(source.arch, data_of(data))
         return self._bench(arch, data, self.study.recipe_of(source), seed, on_epoch)
 
     def _bench(self, arch: ArchSpec, data: DataChoice, recipe: Recipe, seed: int, on_epoch: OnEpoch | None) -> Bench:

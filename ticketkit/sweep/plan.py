@@ -19,9 +19,9 @@ from ticketkit.report.cells import CellEntry, Kind, Place, StudyIndex
 from ticketkit.report.comparison import TICKET
 from ticketkit.stretch.stage_map import parse_stage_map
 from ticketkit.sweep.elastic import mapping_of
-from ticketkit.sweep.networks import network
 from ticketkit.sweep.study import ALL_ARMS, DataChoice, PolicyChoice, Source, Study
 from ticketkit.train import check_fits
+from ticketkit.train.setting import network_for
 from ticketkit.verify import ARMS, Target
 from ticketkit.verify.lineage import Stages
 
@@ -176,7 +176,7 @@ class _Planner:
 
     def _network(self, name: str, source: Source | None) -> ArchSpec:
         """A network that can be trained as the study says."""
-        arch = network(name, self._data(source))
+        arch = network_for(name, self._data(source))
         check_fits(arch, self._data(source))
         self._recipe(source).rewind_step(self._steps_per_epoch(source))  # which refuses one behind the end
         return arch

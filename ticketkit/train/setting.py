@@ -1,9 +1,10 @@
-"""Where in its schedule a ticket's training starts, and what several trainings have in common."""
+"""The network and the schedule's start of a training, and what several trainings have in common."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from ticketkit.arch import FAMILIES, ArchSpec, parse_arch
 from ticketkit.data import ImageData
 from ticketkit.errors import RecipeError
 from ticketkit.recipe import Recipe
@@ -11,6 +12,17 @@ from ticketkit.ticket import Ticket
 from ticketkit.train.compute import Compute
 
 StartAt = Literal["rewind", "0"]
+
+
+def network_for(name: str, data: ImageData) -> ArchSpec:
+    """A network by its name, with the classes and input channels of a data set.
+
+    Raises:
+        ArchError: If there is no such network.
+    """
+    first = parse_arch(name, num_classes=data.num_classes, in_channels=data.shape[0])
+    channels = FAMILIES[first.family].image_channels(data.shape)
+    return parse_arch(name, num_classes=data.num_classes, in_channels=channels)
 
 
 def first_step_of(ticket: Ticket, recipe: Recipe, steps_per_epoch: int, start: StartAt) -> int:

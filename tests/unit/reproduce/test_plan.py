@@ -16,6 +16,7 @@ from ticketkit.reproduce.plan import MOST_LEVELS, Environment
 from ticketkit.selection import drop_count
 from ticketkit.stretch import Adjustments, stretch_ticket
 from ticketkit.ticket import Ticket
+from ticketkit.train.setting import network_for
 
 
 def saying(ticket: Ticket, **changes: Any) -> Ticket:
@@ -28,7 +29,7 @@ def test_a_ticket_says_all_that_finding_it_took(found: Ticket, stripes: ImageDat
     assert plan.recipe.to_dict() == found.provenance.recipe
     assert (plan.rewinding, plan.prunable, plan.prune_head, plan.is_final) == ("weights", None, True, False)
     assert plan.transformations == ()
-    assert plan.network_for(stripes) == found.arch
+    assert network_for(plan.network, stripes) == found.arch
     plan.check(stripes)
 
 
@@ -36,7 +37,7 @@ def test_a_stretched_ticket_says_it_too_and_what_was_done_to_it(found: Ticket, s
     once = stretch_ticket(found, "20", adjustments=Adjustments(random_copies=True, sparsity=0.8, seed=7))
     twice = stretch_ticket(once, "32", num_classes=5)
     plan = plan_reproduction(twice)
-    assert (plan.network, plan.network_for(stripes)) == ("cifar-resnet14-w2", found.arch)
+    assert (plan.network, network_for(plan.network, stripes)) == ("cifar-resnet14-w2", found.arch)
     (_, first), (_, second) = plan.transformations
     assert first.adjustments == Adjustments(random_copies=True, sparsity=0.8, seed=7)
     assert (second.num_classes, second.in_channels) == (5, None)

@@ -66,7 +66,7 @@ def test_a_target_that_differs_in_more_is_refused(change: dict[str, int]) -> Non
 
 
 def test_a_named_width_is_believed_and_refused() -> None:
-    with pytest.raises(StretchError, match=r"in depth alone \(got cifar-resnet32-pad, 7 classes, 1 input channels\)$"):
+    with pytest.raises(StretchError, match=r"in depth alone \(got cifar-resnet32-pad, 7 classes, 1 input channel\)$"):
         resolve_target(SOURCE, "resnet32-w16")
 
 

@@ -112,7 +112,7 @@ def _summary(imported: Imported, out: Path) -> list[tuple[str, str]]:
     step = "" if weights.step is None else f", training step {weights.step:,}"
     return [
         ("read", click.format_filename(imported.source)),
-        ("network", f"{arch.name}: {arch.num_classes:,} classes, {arch.in_channels:,} input channels"),
+        ("network", f"{arch.name}: {arch.ends}"),
         ("mask", counts),
         ("found by", ticket.provenance.method + ("" if level is None else f", level {level}")),
         ("weights", f"{weights.role}{step}"),

@@ -10,7 +10,6 @@ import click
 from ticketkit.cli.output import (
     MAX_WIDTH,
     bar,
-    counted,
     echo,
     echo_json,
     fields,
@@ -84,9 +83,8 @@ def command(ticket: TicketArgument, *, as_json: bool, no_verify: bool, other: Ti
 
 def _origin(report: SparsityReport) -> list[str]:
     arch, provenance = report.architecture, report.provenance
-    network = f"{arch.name}: {arch.num_classes:,} classes, {counted(arch.in_channels, 'input channel')}"
     pairs = [
-        ("network", network),
+        ("network", f"{arch.name}: {arch.ends}"),
         ("id", report.id),
         ("", _checked(report)),
         ("found by", _method(provenance)),
