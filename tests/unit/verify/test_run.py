@@ -212,18 +212,6 @@ def test_start_0_trains_the_whole_schedule(ticket: Ticket, stripes: ImageData, r
     assert cost_of(report, "ticket").dense_flops == 3 * 8 * 16 * forward_flops(ticket.arch, (1, 8, 8))
 
 
-def test_baselines_need_a_rewind_step_inside_the_training(
-    ticket: Ticket, stripes: ImageData, recipe: Recipe, tmp_path: Path
-) -> None:
-    short = replace(recipe, epochs=1, warmup=0, milestones=(), rewind="0it")
-    late = replace(ticket, weights=Weights(role="rewind", step=8))
-    options = {"seeds": (0,), "start": "0", "device": CPU, "runs": tmp_path / "runs"}
-    with pytest.raises(RecipeError, match=r"which its baselines start from, must lie before .* 4 steps \(got 8\)"):
-        verify_ticket(late, stripes, short, arms=["dense"], **options)
-    assert not (tmp_path / "runs").exists()
-    assert verify_ticket(late, stripes, short, arms=[], **options).start_step == 0
-
-
 def test_another_ticket_is_an_arm(
     ticket: Ticket, stripes: ImageData, recipe: Recipe, make_ticket: Callable[..., Ticket]
 ) -> None:
