@@ -1,11 +1,13 @@
 """Every example runs as it stands."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ticketkit.bundle import load_ticket
 from ticketkit.errors import BundleError
@@ -64,3 +66,37 @@ def test_an_architecture_of_ones_own(tmp_path: Path):
     for file in ("tower.st", "deeper-tower.st"):  # this process knows no such network
         with pytest.raises(BundleError, match=r"\(got 'example-tower'\); a network of your own must be made known"):
             load_ticket(tmp_path / file)
+
+
+def test_five_depths(tmp_path: Path):
+    script = EXAMPLES / "five_depths.py"
+    ticket = EXAMPLES / "zoo" / "mlp-digits.st"
+    options = ["--to", "4", "5", "--seeds", "2", "--set", "epochs=2", "--set", "warmup=0"]
+    done = subprocess.run(
+        [sys.executable, script, ticket, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip()[:1].isdigit()]
+    assert [int(row[0]) for row in rows] == [4, 5]
+    assert all(0.05 < float(cell.rstrip("%")) / 100 <= 1 for row in rows for cell in row[3:])
+    with Image.open(tmp_path / "five-depths.png") as picture:
+        assert min(picture.size) > 1000
+
+
+def test_import_from_open_lth(tmp_path: Path):
+    script = EXAMPLES / "import_from_open_lth.py"
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    imported, stretched = (load_ticket(tmp_path / name) for name in ("imported.st", "stretched.st"))
+    assert (imported.arch.name, stretched.arch.name) == ("cifar-resnet14-w4", "cifar-resnet20-w4")
+    assert imported.kept == pytest.approx(0.6**3 * imported.total, abs=3)
+    assert (imported.provenance.method, imported.provenance.level, imported.provenance.rate) == ("imp", 3, 0.4)
+    assert (imported.weights.role, imported.weights.step) == ("rewind", 10)
+    assert [level.level for level in imported.results.levels] == [0, 1, 2, 3]
+    assert stretched.provenance.parent == imported.id
+
+
+def test_every_example_is_in_the_table():
+    table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    listed = {target.split("/")[0] for target in re.findall(r"^\| \[[^]]+\]\(([^)]+)\)", table, flags=re.MULTILINE)}
+    assert listed == {path.name for path in EXAMPLES.iterdir() if path.name not in ("README.md", "__pycache__")}

@@ -13,7 +13,7 @@ from ticketkit.errors import SignatureError
 VARIABLE = "TICKETKIT_PASSPHRASE"
 _MOST_BYTES = 4096
 
-passphrase_option = click.option(
+PASSPHRASE_OPTION = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path),
     metavar="FILE",

@@ -29,10 +29,10 @@ class Block(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, pad_shortcut: bool) -> None:
         super().__init__()
         stride = 1 if in_channels == out_channels else 2
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.conv1: nn.Conv2d = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1: nn.BatchNorm2d = nn.BatchNorm2d(out_channels)
+        self.conv2: nn.Conv2d = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2: nn.BatchNorm2d = nn.BatchNorm2d(out_channels)
         self.shortcut: nn.Module
         if in_channels == out_channels:
             self.shortcut = nn.Identity()
@@ -55,16 +55,16 @@ class CifarResNet(nn.Module):
 
     def __init__(self, arch: ArchSpec) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(arch.in_channels, arch.width, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(arch.width)
+        self.conv: nn.Conv2d = nn.Conv2d(arch.in_channels, arch.width, 3, padding=1, bias=False)
+        self.bn: nn.BatchNorm2d = nn.BatchNorm2d(arch.width)
         blocks: list[nn.Module] = []
         channels = arch.width
         for multiple in STAGE_WIDTHS:
             for _ in range(units_per_stage(arch.depth)):
                 blocks.append(Block(channels, multiple * arch.width, pad_shortcut=arch.variant == "pad"))
                 channels = multiple * arch.width
-        self.blocks = nn.Sequential(*blocks)
-        self.fc = nn.Linear(channels, arch.num_classes)
+        self.blocks: nn.Sequential = nn.Sequential(*blocks)
+        self.fc: nn.Linear = nn.Linear(channels, arch.num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, in_channels, H, W] to logits [N, num_classes]."""

@@ -19,8 +19,8 @@ class MLP(nn.Module):
     def __init__(self, arch: ArchSpec) -> None:
         super().__init__()
         widths = [arch.in_channels, *(width for width, count in runs_of(arch) for _ in range(count))]
-        self.fc_layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
-        self.fc = nn.Linear(widths[-1], arch.num_classes)
+        self.fc_layers: nn.ModuleList = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
+        self.fc: nn.Linear = nn.Linear(widths[-1], arch.num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, C, H, W], of C·H·W = in_channels numbers, to logits [N, num_classes]."""

@@ -16,10 +16,12 @@ class Block(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, in_channels, 3, stride=stride, padding=1, groups=in_channels, bias=False)
-        self.bn1 = nn.BatchNorm2d(in_channels)
-        self.conv2 = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.conv1: nn.Conv2d = nn.Conv2d(
+            in_channels, in_channels, 3, stride=stride, padding=1, groups=in_channels, bias=False
+        )
+        self.bn1: nn.BatchNorm2d = nn.BatchNorm2d(in_channels)
+        self.conv2: nn.Conv2d = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.bn2: nn.BatchNorm2d = nn.BatchNorm2d(out_channels)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [N, in_channels, H, W] to [N, out_channels, ⌈H/stride⌉, ⌈W/stride⌉]."""
@@ -32,8 +34,8 @@ class MobileNetV1(nn.Module):
 
     def __init__(self, arch: ArchSpec) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(arch.in_channels, arch.width, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(arch.width)
+        self.conv: nn.Conv2d = nn.Conv2d(arch.in_channels, arch.width, 3, padding=1, bias=False)
+        self.bn: nn.BatchNorm2d = nn.BatchNorm2d(arch.width)
         channels = arch.width
         blocks: list[nn.Sequential] = []
         for part in parts(arch):
@@ -41,8 +43,10 @@ class MobileNetV1(nn.Module):
             for multiple, stride in part:
                 blocks[-1].append(Block(channels, multiple * arch.width, stride))
                 channels = multiple * arch.width
-        self.layers_part1, self.layers_part2, self.layers_part3 = blocks
-        self.fc = nn.Linear(channels, arch.num_classes)
+        self.layers_part1: nn.Sequential = blocks[0]
+        self.layers_part2: nn.Sequential = blocks[1]
+        self.layers_part3: nn.Sequential = blocks[2]
+        self.fc: nn.Linear = nn.Linear(channels, arch.num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, in_channels, H, W] to logits [N, num_classes]."""

@@ -16,8 +16,8 @@ class Convolution(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
-        self.bn = nn.BatchNorm2d(out_channels)
+        self.conv: nn.Conv2d = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.bn: nn.BatchNorm2d = nn.BatchNorm2d(out_channels)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map [N, in_channels, H, W] to [N, out_channels, H, W]."""
@@ -41,10 +41,10 @@ class VGG(nn.Module):
             for _ in range(count):
                 layers.append(Convolution(channels, STAGE_WIDTHS[stage] * arch.width))
                 channels = STAGE_WIDTHS[stage] * arch.width
-        self.layers = nn.Sequential(*layers)
+        self.layers: nn.Sequential = nn.Sequential(*layers)
         hidden = [(nn.Linear(channels, channels), nn.ReLU()) for _ in range(hidden_layers(arch))]
-        self.classifier = nn.Sequential(*(module for pair in hidden for module in pair))
-        self.fc = nn.Linear(channels, arch.num_classes)
+        self.classifier: nn.Sequential = nn.Sequential(*(module for pair in hidden for module in pair))
+        self.fc: nn.Linear = nn.Linear(channels, arch.num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, in_channels, H, W] to logits [N, num_classes]."""

@@ -16,7 +16,7 @@ class ClassToken(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1, 1, width))
+        self.weight: nn.Parameter = nn.Parameter(torch.zeros(1, 1, width))
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Put the token before the patches: [N, L, width] to [N, L + 1, width]."""
@@ -29,9 +29,9 @@ class VisionTransformer(nn.Module):
     def __init__(self, arch: ArchSpec) -> None:
         super().__init__()
         patch, image = patch_and_image(arch.variant)
-        self.conv_proj = nn.Conv2d(arch.in_channels, arch.width, patch, stride=patch)
-        self.class_token = ClassToken(arch.width)
-        self.encoder = import_torchvision().models.vision_transformer.Encoder(
+        self.conv_proj: nn.Conv2d = nn.Conv2d(arch.in_channels, arch.width, patch, stride=patch)
+        self.class_token: ClassToken = ClassToken(arch.width)
+        self.encoder: nn.Module = import_torchvision().models.vision_transformer.Encoder(
             seq_length=(image // patch) ** 2 + 1,
             num_layers=arch.depth,
             num_heads=heads(arch.width),
@@ -40,7 +40,7 @@ class VisionTransformer(nn.Module):
             dropout=0.0,
             attention_dropout=0.0,
         )
-        self.head = nn.Linear(arch.width, arch.num_classes)
+        self.head: nn.Linear = nn.Linear(arch.width, arch.num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images [N, in_channels, H, W], of the variant's height and width, to logits [N, num_classes]."""
@@ -70,7 +70,7 @@ class VisionTransformer(nn.Module):
                 nn.init.normal_(module.bias, std=1e-6, generator=generator)
         fan_in = self.conv_proj.weight[0].numel()
         nn.init.trunc_normal_(self.conv_proj.weight, std=fan_in**-0.5, generator=generator)
-        nn.init.normal_(self.encoder.pos_embedding, std=0.02, generator=generator)
+        nn.init.normal_(self.encoder.get_parameter("pos_embedding"), std=0.02, generator=generator)
         for constant in (self.conv_proj.bias, self.class_token.weight, self.head.weight, self.head.bias):
             if constant is not None:
                 nn.init.zeros_(constant)

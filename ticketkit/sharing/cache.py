@@ -50,9 +50,9 @@ class TicketCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = Path(folder) if folder is not None else default_folder()
+        self.folder: Path = Path(folder) if folder is not None else default_folder()
         self._tickets = self.folder / "tickets"
-        self.sources = self.folder / "sources"
+        self.sources: Path = self.folder / "sources"
 
     def path_of(self, ticket_id: str) -> Path:
         """Where a ticket is, or would be."""

@@ -109,7 +109,7 @@ class Answer(AbstractContextManager["Answer"]):
     def __init__(self, response: http.client.HTTPResponse, failure: Callable[[Exception], RemoteError]) -> None:
         self._response = response
         self._failure = failure
-        self.status = response.status
+        self.status: int = response.status
 
     def __exit__(self, *_: object) -> None:
         """Close the connection."""

@@ -43,7 +43,7 @@ def resolve(
         limits: What the reader is willing to take.
 
     Returns:
-        The file: the path itself, or one in the cache.
+        The path itself, or that of the file in the cache.
 
     Raises:
         RemoteError: If the reference is none, the ticket cannot be had, or it does not have the id.

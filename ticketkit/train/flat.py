@@ -36,9 +36,9 @@ class FlatParameters:
         parameters = dict(model.named_parameters())
         device = next(iter(parameters.values())).device
         total = sum(parameter.numel() for parameter in parameters.values())
-        self.values = nn.Parameter(torch.empty(total, device=device))
-        self.gradients = torch.zeros(total, device=device)
-        self.mask = torch.ones(total, device=device)
+        self.values: nn.Parameter = nn.Parameter(torch.empty(total, device=device))
+        self.gradients: Tensor = torch.zeros(total, device=device)
+        self.mask: Tensor = torch.ones(total, device=device)
         self.masked: dict[str, tuple[slice, int]] = {}
         self._places: dict[str, tuple[slice, torch.Size]] = {}
         offset = 0

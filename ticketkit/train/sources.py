@@ -30,11 +30,12 @@ class ImageSource(Protocol):
     def waited(self) -> float:
         """See the class."""
 
-    def train(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, order: Tensor, crops: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The images of an epoch's steps.
 
         Args:
             order: Positions in the training set, int64 [steps, batch], on the CPU.
+            crops: The seed of the box to cut out of each, likewise; None for whole images, the only ones that are held.
 
         Yields:
             For each step, images inside their black border on the device, uint8 [M, H + 2 border, W + 2 border, C],
@@ -59,18 +60,19 @@ class HeldImages:
         device: Where they are kept.
     """
 
-    waited = 0.0
+    waited: float = 0.0
 
     def __init__(self, data: ImageData, border: int, device: str) -> None:
         # Channels last, so that batches come out that way.
         train, test = (to_device(images.transpose(0, 2, 3, 1), device) for images in data.arrays)
-        self.bordered = bordered(train, border)
+        self.bordered: Tensor = bordered(train, border)
         self._border = border
         self._test = test
         self._device = device
 
-    def train(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, order: Tensor, crops: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """See :class:`ImageSource`."""
+        del crops  # there are none: batches refuse a recipe with boxes for images that are held
         for places in order.to(self._device):
             yield self.bordered, places
 

@@ -79,10 +79,12 @@ class EagerSteps:
     """
 
     def __init__(self, arch: ArchSpec, batches: Batches, compute: Compute, group: Group = ALONE) -> None:
+        self.model: nn.Module
+        self.flat: FlatParameters
         self.model, self.flat, self._forward = _built(arch, compute, group)
         self._group = group
-        self.optimiser = sgd(self.flat, batches.recipe)
-        self.losses = torch.zeros((), device=compute.device)
+        self.optimiser: torch.optim.SGD = sgd(self.flat, batches.recipe)
+        self.losses: Tensor = torch.zeros((), device=compute.device)
         self._source = batches
         self._compute = compute
         self._batches: Iterator[tuple[Tensor, Tensor]] = iter(())
@@ -137,6 +139,8 @@ class CapturedSteps:
         compute: Compute,
         capture: Callable[[Callable[[], None]], Callable[[], None]],
     ) -> None:
+        self.model: nn.Module
+        self.flat: FlatParameters
         self.model, self.flat, self._forward = _built(arch, compute)
         self._source = batches
         self._compute = compute
@@ -144,8 +148,8 @@ class CapturedSteps:
         self._rates = torch.zeros(batches.steps_per_epoch, device=compute.device)
         self._position = torch.zeros(1, dtype=torch.int64, device=compute.device)
         self._plan: EpochPlan = batches.plan(0, 0)
-        self.losses = torch.zeros((), device=compute.device)
-        self.optimiser = sgd(self.flat, batches.recipe, rate=self._rate)
+        self.losses: Tensor = torch.zeros((), device=compute.device)
+        self.optimiser: torch.optim.SGD = sgd(self.flat, batches.recipe, rate=self._rate)
         self.flat.set_momentum(self.optimiser, None)
         self._replay = capture(self._make_step)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from ticketkit.cli.output import echo, fields
-from ticketkit.cli.passphrase import get_passphrase, passphrase_option
+from ticketkit.cli.passphrase import PASSPHRASE_OPTION, get_passphrase
 
 
 @click.command("keygen", short_help="Make a key to sign tickets with.")
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option("--encrypt", is_flag=True, help="Encrypt the private key with a passphrase, which is asked for.")
-@passphrase_option
+@PASSPHRASE_OPTION
 def command(name: Path, *, encrypt: bool, passphrase_file: Path | None) -> None:
     """Make an Ed25519 key: NAME.key, which is yours alone (mode 0600), and NAME.pub, which you give to others.
 
@@ -21,7 +21,11 @@ def command(name: Path, *, encrypt: bool, passphrase_file: Path | None) -> None:
     ~/.ssh/id_ed25519, sign with that: you need no other.
 
     \b
-    ticketkit keygen alice
+    Examples:
+      ticketkit keygen alice
+          Write alice.key and alice.pub.
+      ticketkit keygen alice --encrypt
+          Ask for a passphrase that guards alice.key.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.signing import PublicKey, make_private_key, save_keys
 

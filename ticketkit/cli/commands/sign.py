@@ -16,12 +16,20 @@ from pathlib import Path
 
 import click
 
+from ticketkit.cli.completions import complete_tickets
 from ticketkit.cli.output import echo, echo_json, fields, percent
-from ticketkit.cli.passphrase import get_passphrase, passphrase_option
+from ticketkit.cli.passphrase import PASSPHRASE_OPTION, get_passphrase
 
 
 @click.command("sign", short_help="Vouch for tickets with a key.")
-@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "tickets",
+    metavar="TICKET...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=complete_tickets,
+)
 @click.option(
     "--key",
     required=True,
@@ -29,7 +37,7 @@ from ticketkit.cli.passphrase import get_passphrase, passphrase_option
     type=click.Path(path_type=Path),
     help="Your private Ed25519 key: of ticketkit keygen, ssh-keygen (~/.ssh/id_ed25519) or openssl.",
 )
-@passphrase_option
+@PASSPHRASE_OPTION
 @click.option(
     "-o",
     "--out",
@@ -45,10 +53,14 @@ def command(
     """Sign tickets' ids with your key, each into a small file beside the ticket.
 
     A ticket is read whole and checked first, since its id guards all of its content. A signature that others have put
-    there stays, and yours is added. ``check --signer`` verifies it.
+    there stays, and yours is added: TICKET.sig holds all of them. To verify it, ticketkit check has --signer.
 
     \b
-    ticketkit sign resnet20.st --key ~/.ssh/id_ed25519
+    Examples:
+      ticketkit sign resnet20.st --key alice.key
+          Write resnet20.st.sig.
+      ticketkit sign resnet20.st resnet56.st --key ~/.ssh/id_ed25519
+          Sign two tickets with an OpenSSH key.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.signing import PublicKey, load_private_key, sign_ticket
 

@@ -17,8 +17,12 @@ def arrange(first: int, elastic: Units, replicated: Units, count: int) -> Units:
     return elastic + tuple(islice(cycle(replicated[:first]), count - len(elastic)))
 
 
-for k, example in ((1, "B0 B1 B2 B1 B1"), (2, "B0 B1 B2 B3 B1 B2"), (3, "B0 B1 B2 B3 B4 B1 B2 B3")):
+for _first, _example in ((1, "B0 B1 B2 B1 B1"), (2, "B0 B1 B2 B3 B1 B2"), (3, "B0 B1 B2 B3 B4 B1 B2 B3")):
     POLICIES.register(
-        f"first-{k}",
-        Policy(direction="stretch", summary=f"copies of the first {k} alone: {example}", arrange=partial(arrange, k)),
+        f"first-{_first}",
+        Policy(
+            direction="stretch",
+            summary=f"copies of the first {_first} alone: {_example}",
+            arrange=partial(arrange, _first),
+        ),
     )
