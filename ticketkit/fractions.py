@@ -33,3 +33,11 @@ class WithFractions:
     def sparsity(self: Counted) -> float:
         """Pruned fraction of the prunable weights, in [0, 1]."""
         return 1 - self.kept / self.total
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage with two decimals; what is not quite all or nothing never reads so."""
+    rounded = round(100 * fraction, 2)
+    if 0 < fraction < 1:
+        rounded = min(max(rounded, 0.01), 99.99)
+    return f"{rounded:.2f} %"

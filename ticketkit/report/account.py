@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ticketkit.report.comparison import Report
 
 RIVALS: Final[tuple[str, ...]] = ("imp", "rigl")
-"""The arms that a stretched ticket is set against: what else gives a sparse network without a dense one's training."""
+"""The arms that a stretched ticket is set against, which give sparse networks in other ways."""
 
 SHOWN_TARGETS: Final = 5
 """The account is drawn up for this many targets."""

@@ -75,7 +75,7 @@ class Curve:
 
     @property
     def barrier(self) -> float:
-        """How far accuracy falls on the way: the mean of the line's two ends less its lowest point, in [0, 1].
+        """How far accuracy falls on the way, the mean of the line's two ends less its lowest point, in [0, 1].
 
         The error barrier of Frankle et al. (2020). The ends are the line's own, with running statistics recomputed as
         at every other point, so a barrier is never negative.
@@ -84,7 +84,7 @@ class Curve:
 
     @property
     def loss_barrier(self) -> float:
-        """How far the test loss rises on the way: its highest point less the mean of the line's two ends."""
+        """How far the test loss rises on the way, its highest point less the mean of the line's two ends."""
         return self._rise([point.loss for point in self.points])
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ticketkit.report.collect import Results
@@ -49,7 +49,8 @@ tr.ticket th, tr.ticket td { font-weight: 700; }
 td { white-space: nowrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; font-size: 0.88rem; margin: 0.5rem 0; }
 dt { color: #444; }
-dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, Consolas, "DejaVu Sans Mono", monospace; }
+dd { margin: 0; grid-column: 2; overflow-wrap: anywhere;
+  font-family: ui-monospace, Consolas, "DejaVu Sans Mono", monospace; }
 .verdicts dl { display: block; font-size: 1rem; }
 .verdicts dt { font-weight: 600; color: inherit; margin-top: 0.75rem; }
 .verdicts dd { font-family: inherit; }
@@ -59,13 +60,17 @@ nav ul { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; margin: 0; padding:
 """
 
 
+_VOID = {"img"}
+"""Elements that hold nothing, and have no closing tag."""
+
+
 class Markup(str):
     """A text that is HTML already, and is not escaped again."""
 
     __slots__ = ()
 
 
-def to_html(results: Results, pictures: Sequence[Picture]) -> str:
+def to_html(results: Results, pictures: Sequence[Picture], on_picture: Callable[[], None] | None = None) -> str:
     """The results as a page: verdicts, accuracies, tables, layers, mapping, connectivity, cost, provenance.
 
     Whatever comes from the results is escaped. The same results give the same bytes.
@@ -73,46 +78,59 @@ def to_html(results: Results, pictures: Sequence[Picture]) -> str:
     Args:
         results: Reports and connections.
         pictures: Their pictures, in any order.
+        on_picture: Called when a picture is done, which is what takes time.
     """
     targets = group_reports(results.reports)
-    shown = _Pictures(pictures)
+    shown = _Pictures(pictures, on_picture)
     sections = [
         ("Verdict", list(_verdicts(targets))),
         ("Accuracy", shown.of("accuracy")),
         ("Difference to the reference", shown.of("difference")),
-        ("Results", _tables([accuracy_table(target, level) for target in targets for level in target.levels])),
+        ("Results", table_parts([accuracy_table(target, level) for target in targets for level in target.levels])),
         ("Density by layer", shown.of("layers")),
         ("Mapping", shown.of("mapping")),
         ("Linear mode connectivity", shown.of("connectivity") + _connections(results)),
         (
             "Cost",
             shown.of("cost")
-            + _tables([cost_table(target, level) for target in targets for level in target.levels])
+            + table_parts([cost_table(target, level) for target in targets for level in target.levels])
             + shown.of("account")
-            + _tables([account_table(target) for target in targets]),
+            + table_parts([account_table(target) for target in targets]),
         ),
         ("Provenance", list(_provenance(targets, results))),
     ]
-    filled = [(title, _anchor(title), parts) for title, parts in sections if parts]
-    links = [element("li", element("a", title, href=f"#{anchor}")) for title, anchor, _ in filled]
+    return document(TITLE, _summary(results), sections)
+
+
+def document(title: str, summary: str, sections: Sequence[tuple[str, Sequence[Markup]]], *, style: str = "") -> str:
+    """A whole page: its title, a line below it, links to its sections, and those of them that have anything in them.
+
+    Args:
+        title: What it is.
+        summary: The line.
+        sections: Each section's title and parts.
+        style: What it needs beside :data:`STYLE`, as CSS.
+    """
+    filled = [(heading, _anchor(heading), parts) for heading, parts in sections if parts]
+    links = [element("li", element("a", heading, href=f"#{anchor}")) for heading, anchor, _ in filled]
     page = element(
         "html",
         element(
             "head",
             Markup('<meta charset="utf-8">'),
             Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            element("title", TITLE),
-            element("style", Markup(STYLE)),
+            element("title", title),
+            element("style", Markup(STYLE + style)),
         ),
         element(
             "body",
-            element("header", element("h1", TITLE), element("p", _summary(results))),
+            element("header", element("h1", title), element("p", summary)),
             element("nav", element("ul", *links), aria_label="Contents"),
             element(
                 "main",
                 *(
-                    element("section", element("h2", title, id=anchor), *parts, aria_labelledby=anchor)
-                    for title, anchor, parts in filled
+                    element("section", element("h2", heading, id=anchor), *parts, aria_labelledby=anchor)
+                    for heading, anchor, parts in filled
                 ),
             ),
         ),
@@ -134,6 +152,8 @@ def element(tag: str, *children: str, **attributes: str) -> Markup:
         f' {name.rstrip("_").replace("_", "-")}="{html.escape(value)}"' for name, value in attributes.items()
     )
     inside = "".join(child if isinstance(child, Markup) else html.escape(child) for child in children)
+    if tag in _VOID:
+        return Markup(f"<{tag}{shown}>\n")
     return Markup(f"<{tag}{shown}>{inside}</{tag}>\n")
 
 
@@ -164,7 +184,7 @@ def _opened(tag: str, label: str) -> str:
 class _Pictures:
     """The pictures as figures of a page, by what they show."""
 
-    def __init__(self, pictures: Sequence[Picture]) -> None:
+    def __init__(self, pictures: Sequence[Picture], on_picture: Callable[[], None] | None) -> None:
         from ticketkit.report.figures.style import to_svg
 
         self._figures: dict[Kind, list[Markup]] = {}
@@ -172,6 +192,8 @@ class _Pictures:
             svg = inline_svg(to_svg(picture.figure), f"p{number}", f"{picture.title}. {picture.description}")
             caption = element("figcaption", element("strong", f"{picture.title}."), picture.description)
             self._figures.setdefault(picture.kind, []).append(element("figure", svg, caption))
+            if on_picture is not None:
+                on_picture()
 
     def of(self, kind: Kind) -> list[Markup]:
         """The figures of one kind."""
@@ -203,7 +225,8 @@ def _verdicts(targets: Sequence[Target]) -> Iterator[Markup]:
         yield element("div", element("dl", *pairs), class_="verdicts")
 
 
-def _tables(tables: Sequence[Table | None]) -> list[Markup]:
+def table_parts(tables: Sequence[Table | None]) -> list[Markup]:
+    """The tables, each with its note; None is no table."""
     return [part for table in tables if table is not None for part in _set(table)]
 
 
@@ -230,7 +253,7 @@ def _set(table: Table) -> Iterator[Markup]:
 
 
 def _connections(results: Results) -> list[Markup]:
-    return _tables([connection_table(results.connections)]) if results.connections else []
+    return table_parts([connection_table(results.connections)]) if results.connections else []
 
 
 def _provenance(targets: Sequence[Target], results: Results) -> Iterator[Markup]:
@@ -243,4 +266,10 @@ def _provenance(targets: Sequence[Target], results: Results) -> Iterator[Markup]
 
 def _described(title: str, pairs: Sequence[tuple[str, str]]) -> Iterator[Markup]:
     yield element("h3", title)
-    yield element("dl", *(part for label, text in pairs for part in (element("dt", label), element("dd", text))))
+    yield definitions(pairs)
+
+
+def definitions(pairs: Sequence[tuple[str, str]]) -> Markup:
+    """Labels and what each says; an empty label goes on with the one before."""
+    parts = [element("dt", label) + element("dd", text) if label else element("dd", text) for label, text in pairs]
+    return element("dl", *map(Markup, parts))

@@ -139,7 +139,7 @@ class ArmResult:
 
     @property
     def cost(self) -> Cost | None:
-        """What a training costs: means over the seeds, and the most memory; None unless every training tells."""
+        """What a training costs, as means over the seeds, and the most memory; None unless every training tells."""
         costs = [run.cost for run in self.runs if run.cost is not None]
         if len(costs) < len(self.runs):
             return None

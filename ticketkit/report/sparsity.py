@@ -202,11 +202,7 @@ class SparsityReport(WithFractions):
             header: The header of the file it was loaded from.
             hashes_checked: Whether it was loaded with its hashes compared.
         """
-        layers = tuple(
-            _layer(entry.layer, stored)
-            for entry in ticket.arch.state()
-            if isinstance(stored := ticket.stored[entry.name], Bitmask)
-        )
+        layers = layer_sparsities(ticket)
         return cls(
             architecture=ticket.arch,
             id=ticket.id,
@@ -215,7 +211,7 @@ class SparsityReport(WithFractions):
             results=ticket.results,
             hashes_checked=hashes_checked,
             layers=layers,
-            groups=_groups(layers, ticket.arch.stages),
+            groups=group_sparsities(layers, ticket.arch.stages),
             sizes=Sizes.of(ticket, file=header.file_bytes, header=header.header_bytes),
         )
 
@@ -247,7 +243,7 @@ class SparsityReport(WithFractions):
             results=header.document.results,
             hashes_checked=False,
             layers=layers,
-            groups=_groups(layers, header.arch.stages),
+            groups=group_sparsities(layers, header.arch.stages),
             sizes=Sizes.of_header(header),
         )
 
@@ -263,12 +259,12 @@ class SparsityReport(WithFractions):
 
     @property
     def total(self) -> int:
-        """Number of prunable weights: the denominator of ``density`` and ``sparsity``."""
+        """Number of prunable weights, the denominator of ``density`` and ``sparsity``."""
         return sum(layer.total for layer in self.layers)
 
     @property
     def parameters(self) -> int:
-        """Number of all trainable parameters, prunable or not: the denominator of ``pruned_of_parameters``."""
+        """Number of all trainable parameters, prunable or not, the denominator of ``pruned_of_parameters``."""
         return self.architecture.parameters
 
     @property
@@ -298,6 +294,38 @@ class SparsityReport(WithFractions):
             "layers": [layer.to_json() for layer in self.layers],
             "bytes": self.sizes.to_json(),
         }
+
+
+def layer_sparsities(ticket: Ticket) -> tuple[LayerSparsity, ...]:
+    """Describe each prunable layer of a ticket, in execution order, one mask decoded at a time."""
+    return tuple(
+        _layer(entry.layer, stored)
+        for entry in ticket.arch.state()
+        if isinstance(stored := ticket.stored[entry.name], Bitmask)
+    )
+
+
+def group_sparsities(layers: Sequence[LayerSparsity], units: Sequence[int]) -> tuple[GroupSparsity, ...]:
+    """Add layers up by stage and, outside the stages, by role.
+
+    Args:
+        layers: The layers, in execution order.
+        units: Number of units of each stage.
+    """
+    members: dict[tuple[str, int | None], list[LayerSparsity]] = {}
+    for layer in layers:
+        name = layer.role if layer.stage is None else f"stage {layer.stage}"
+        members.setdefault((name, layer.stage), []).append(layer)
+    return tuple(
+        GroupSparsity(
+            name=name,
+            stage=stage,
+            units=None if stage is None else units[stage],
+            kept=sum(layer.kept for layer in group),
+            total=sum(layer.total for layer in group),
+        )
+        for (name, stage), group in members.items()
+    )
 
 
 def entropy(density: float) -> float:
@@ -330,21 +358,4 @@ def _layer(layer: LayerSpec, stored: Bitmask) -> LayerSparsity:
         total=stored.size,
         dead_filters=outputs - int(np.count_nonzero(filters_alive)),
         dead_inputs=inputs - int(np.count_nonzero(inputs_alive)),
-    )
-
-
-def _groups(layers: Sequence[LayerSparsity], units: Sequence[int]) -> tuple[GroupSparsity, ...]:
-    members: dict[tuple[str, int | None], list[LayerSparsity]] = {}
-    for layer in layers:
-        name = layer.role if layer.stage is None else f"stage {layer.stage}"
-        members.setdefault((name, layer.stage), []).append(layer)
-    return tuple(
-        GroupSparsity(
-            name=name,
-            stage=stage,
-            units=None if stage is None else units[stage],
-            kept=sum(layer.kept for layer in group),
-            total=sum(layer.total for layer in group),
-        )
-        for (name, stage), group in members.items()
     )

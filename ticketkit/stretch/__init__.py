@@ -1,7 +1,7 @@
 """Stretching and squeezing: a ticket of one depth into a ticket of another, without training."""
 
 from ticketkit.stretch.adjust import Adjustments
-from ticketkit.stretch.engine import StagePlan, explain_plan, stretch_ticket
+from ticketkit.stretch.engine import StagePlan, check_mapping, explain_plan, stretch_ticket
 from ticketkit.stretch.plan import EXPLICIT, orders_used, plan_stretch, resolve_target
 from ticketkit.stretch.policy import POLICIES, Policy
 from ticketkit.stretch.stage_map import StageMap, parse_stage_map
@@ -13,6 +13,7 @@ __all__ = [
     "Policy",
     "StageMap",
     "StagePlan",
+    "check_mapping",
     "explain_plan",
     "orders_used",
     "parse_stage_map",

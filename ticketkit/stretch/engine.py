@@ -127,7 +127,7 @@ def explain_plan(source: Ticket, result: Ticket) -> tuple[StagePlan, ...]:
 
     Args:
         source: The ticket that was stretched.
-        result: What :func:`stretch_ticket` made of it.
+        result: What :func:`~ticketkit.stretch_ticket` made of it.
     """
     stage_map = parse_stage_map(result.provenance.transformations[-1].mapping)
     return tuple(
@@ -160,8 +160,7 @@ def _move(
     Where target and source differ in classes or input channels, the layer that has them is made anew.
     """
     other_ends = bool(_other_ends(source, target, seed))
-    stages = stage_map.for_stages(len(target.stages))
-    _check_stages(source, target, stages)
+    stages = check_mapping(source, target, stage_map)
     source_layers = _by_place(source)
     result: dict[str, Stored] = {}
     for place, target_group in _by_place(target).items():
@@ -183,7 +182,21 @@ def _move(
     return result
 
 
-def _check_stages(source: ArchSpec, target: ArchSpec, stages: tuple[tuple[int, ...], ...]) -> None:
+def check_mapping(source: ArchSpec, target: ArchSpec, mapping: StageMap) -> tuple[tuple[int, ...], ...]:
+    """Check that a mapping can turn a ticket of ``source`` into one of ``target``.
+
+    Args:
+        source: The network there is a ticket of.
+        target: The network wanted, of the same design; see :func:`resolve_target`.
+        mapping: The mapping.
+
+    Returns:
+        For each stage, the source unit of each target unit.
+
+    Raises:
+        StretchError: If it does not cover the target's units, names a unit that the source lacks, or moves an entry.
+    """
+    stages = mapping.for_stages(len(target.stages))
     source_units, target_units, entries = source.stages, target.stages, target.entries
     for stage, sources in enumerate(stages):
         if len(sources) != target_units[stage]:
@@ -201,6 +214,7 @@ def _check_stages(source: ArchSpec, target: ArchSpec, stages: tuple[tuple[int, .
                 raise StretchError(
                     f"stage {stage}: the first unit never moves, so 0 must map to 0 alone (got {origin}:{unit})"
                 )
+    return stages
 
 
 def _check_layer(source: LayerSpec, target: LayerSpec, place: Place, origin: Place) -> None:

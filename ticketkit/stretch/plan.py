@@ -106,7 +106,7 @@ def plan_stretch(
 def orders_used(
     source: ArchSpec, target: ArchSpec, *, order: str = DEFAULT_STRETCH, drop: Sequence[int] | None = None
 ) -> tuple[str, ...]:
-    """Name the policies that :func:`plan_stretch` follows with these arguments.
+    """Name the policies that :func:`~ticketkit.plan_stretch` follows with these arguments.
 
     Returns:
         The one for the stages that grow and the one for those that shrink, where there are such; ``explicit`` for

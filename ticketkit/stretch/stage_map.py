@@ -72,8 +72,8 @@ def parse_stage_map(text: str) -> StageMap:
     that is not named is dropped. The grammar is that of the authors' ElasticLTH.
 
     Raises:
-        StretchError: If it is longer than :data:`MAX_LENGTH`, an entry does not parse, or a target unit is named twice
-            or not at all.
+        StretchError: If it is longer than 1,000,000 characters, an entry does not parse, or a target unit is named
+            twice or not at all.
 
     Examples:
         >>> ticketkit.parse_stage_map("0:0;1:1,3;2:2,4")

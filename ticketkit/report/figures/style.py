@@ -53,6 +53,7 @@ _BASE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "ticketkit",
     "svg.image_inline": True,
+    "pdf.fonttype": 42,
     "savefig.facecolor": "white",
     "text.usetex": False,
     "text.parse_math": False,
@@ -204,6 +205,23 @@ def to_svg(figure: Figure) -> str:
     with _context():
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The picture as a PDF file's bytes, the same for the same picture."""
+    buffer = io.BytesIO()
+    with _context():
+        figure.savefig(
+            buffer, format="pdf", dpi=PNG_DPI, metadata={"Creator": None, "Producer": None, "CreationDate": None}
+        )
+    return buffer.getvalue()
+
+
+def to_file(figure: Figure, suffix: str) -> bytes:
+    """The picture as a file's bytes; ``suffix`` is one of ``.png``, ``.svg`` and ``.pdf``."""
+    if suffix == ".svg":
+        return to_svg(figure).encode(errors="replace")
+    return {".png": to_png, ".pdf": to_pdf}[suffix](figure)
 
 
 def shortened(text: str, length: int = 30) -> str:
