@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -187,8 +187,13 @@ def mask_bytes(size: int) -> int:
     return (size + 7) // 8
 
 
-def hash_together(tensors: Iterable[Stored]) -> None:
-    """Find the hashes of several tensors, as their ``sha256``, the large ones on all cores."""
+def hash_together(tensors: Iterable[Stored], on_hashed: Callable[[int], None] | None = None) -> None:
+    """Find the hashes of several tensors, as their ``sha256``, the large ones on all cores.
+
+    Args:
+        tensors: The tensors.
+        on_hashed: Told the bytes of each large tensor when its hash is found; by several threads.
+    """
     # Hashing lets other threads run; for a small tensor handing it over costs more than that wins.
     waiting = {id(tensor): tensor for tensor in tensors if "sha256" not in vars(tensor) and _length(tensor) >= _LARGE}
     queue = sorted(waiting.values(), key=_length)
@@ -201,6 +206,8 @@ def hash_together(tensors: Iterable[Stored]) -> None:
                 return
             # Not through the property, which lets one thread at a time in before Python 3.12.
             vars(tensor)["sha256"] = _digest(tensor)
+            if on_hashed is not None:
+                on_hashed(_length(tensor))
 
     others = [threading.Thread(target=work) for _ in range(min(_cores(), len(queue)) - 1)]
     for thread in others:

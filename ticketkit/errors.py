@@ -1,22 +1,22 @@
 """Every exception that ticketkit raises on purpose.
 
-```
-TicketkitError
-├── ArchError            (ValueError)  an architecture that is unknown, impossible or does not fit
-├── MaskError            (ValueError)  a mask, or a tensor under it, that does not hold together
-├── StretchError         (ValueError)  a mapping that does not turn the source into the target
-├── DataError            (ValueError)  a data set that is missing, unknown or malformed
-├── RecipeError          (ValueError)  a training recipe with an unknown or impossible field
-├── StudyError           (ValueError)  a study with an unknown or impossible field, or a damaged folder of one
-├── RunError                           a run folder that cannot be used, or a training that broke
-│   ├── BusyError                      a folder in which another run is at work (in ``lock.py``)
-│   └── TrainingError                  a loss that is not finite, or a layer of which nothing is left
-├── ZooError             (ValueError)  a zoo's index that is malformed, or lacks what was asked for (in ``sharing``)
-├── SignatureError       (ValueError)  a key that cannot be used, or a signature that does not hold
-└── BundleError          (ValueError)  a file that is not a sound ticket, or cannot be written
-    ├── BundleVersionError             a ticket of a format version this reader does not know
-    └── RemoteError                    a reference that is none, or a ticket that cannot be fetched (in ``sharing``)
-```
+::
+
+    TicketkitError
+    ├── ArchError            (ValueError)  an architecture that is unknown, impossible or does not fit
+    ├── MaskError            (ValueError)  a mask, or a tensor under it, that does not hold together
+    ├── StretchError         (ValueError)  a mapping that does not turn the source into the target
+    ├── DataError            (ValueError)  a data set that is missing, unknown or malformed
+    ├── RecipeError          (ValueError)  a training recipe with an unknown or impossible field
+    ├── StudyError           (ValueError)  a study with an unknown or impossible field, or a damaged folder of one
+    ├── RunError                           a run folder that cannot be used, or a training that broke
+    │   ├── BusyError                      a folder in which another run is at work (in ``lock.py``)
+    │   └── TrainingError                  a loss that is not finite, or a layer of which nothing is left
+    ├── ZooError             (ValueError)  a zoo's index that is malformed, or lacks what was asked for (in ``sharing``)
+    ├── SignatureError       (ValueError)  a key that cannot be used, or a signature that does not hold
+    └── BundleError          (ValueError)  a file that is not a sound ticket, or cannot be written
+        ├── BundleVersionError             a ticket of a format version this reader does not know
+        └── RemoteError                    a reference that is none, or a ticket that cannot be fetched (in ``sharing``)
 
 A message is one line: what must hold, what came, and the file or tensor. It may quote files from strangers, so whatever
 could steer a terminal is replaced, and what is too long loses its middle.

@@ -43,6 +43,9 @@ class Recipe:
         rewind: The step whose weights tickets are rewound to: ``1000it`` (optimiser steps) or ``2ep`` (epochs).
         crop: Random shifts by up to this many pixels, into black; 0 for none.
         flip: Whether half the images are mirrored.
+        resized_crop: The least area, as a fraction of the image's, of a random box that is cut out and resized, in
+            (0, 1], as torchvision's RandomResizedCrop does it, its aspect ratio from 3/4 to 4/3; 0 for none. It takes
+            images that are streamed from a folder, and no ``crop``.
         label_smoothing: In [0, 1).
 
     Raises:
@@ -68,6 +71,7 @@ class Recipe:
     rewind: str = "0it"
     crop: int = 0
     flip: bool = False
+    resized_crop: float = 0.0
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -86,7 +90,11 @@ class Recipe:
             "gamma": (0 < self.gamma <= 1, "in (0, 1]"),
             "warmup": (0 <= self.warmup <= self.epochs, f"from 0 to the {shown(self.epochs)} epochs"),
             "rewind": (_REWIND.fullmatch(self.rewind) is not None, "a number and 'it' or 'ep', such as 1000it or 2ep"),
-            "crop": (0 <= self.crop <= 1_000, "from 0 to 1,000 pixels"),
+            "resized_crop": (0 <= self.resized_crop <= 1, "from 0 (none) to 1"),
+            "crop": (
+                0 <= self.crop <= (0 if self.resized_crop else 1_000),
+                "0 beside resized_crop" if self.resized_crop else "from 0 to 1,000 pixels",
+            ),
             "label_smoothing": (0 <= self.label_smoothing < 1, "in [0, 1)"),
         }
         for field, (holds, rule) in rules.items():
@@ -117,8 +125,14 @@ class Recipe:
         return step
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain values, every field spelt out."""
+        """The recipe as plain values, every field spelt out, but no ``resized_crop`` where it is 0.
+
+        So a recipe that has none is what it was before there was this field: tickets, and the files of studies that
+        are named after their recipes, stay the same.
+        """
         plain: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.resized_crop:
+            del plain["resized_crop"]
         return plain
 
 
@@ -134,7 +148,7 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     A file may say ``base = "quick"`` and give only the fields that differ.
 
     Args:
-        name: One of :func:`known_recipes`, or a path that ends in ``.toml``.
+        name: One of :func:`~ticketkit.recipe.known_recipes`, or a path that ends in ``.toml``.
         overrides: ``field=value`` each, the value as TOML writes it; strings need no quotes.
 
     Raises:
@@ -150,7 +164,7 @@ def load_recipe(name: str | Path, overrides: Iterable[str] = ()) -> Recipe:
 
 
 def read_recipe(values: Mapping[str, Any], name: str) -> Recipe:
-    """Make a recipe of the content of a TOML table, in which ``base`` may name a known one; see :func:`load_recipe`."""
+    """Make a recipe of the content of a TOML table, in which ``base`` may name a known one, as in a file of one."""
     return make_recipe(_with_base(values, name), name)
 
 

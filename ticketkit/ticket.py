@@ -214,7 +214,7 @@ class _Decoded(Mapping[str, Array]):
 
 
 class Stateful(Protocol):
-    """What :meth:`Ticket.from_model` needs of a model; every ``torch.nn.Module`` has it."""
+    """What :meth:`~ticketkit.Ticket.from_model` needs of a model; every ``torch.nn.Module`` has it."""
 
     def state_dict(self) -> Mapping[str, Any]:
         """The model's tensors by name."""

@@ -291,7 +291,7 @@ def test_a_strip_is_not_made_huge_by_its_shorter_side(root: Path) -> None:
     strip = root / "train" / "cat" / "strip.png"
     strip.write_bytes(png(1, 60_000, colour=0, data=bytes(120_000)))
     data, said = load(root, stream=False, image_size=2_048)
-    assert said == ["folder:pets: 1 of 7 files was left out: 1 of more than 64 megapixels (train/cat/strip.png)"]
+    assert said == ["folder:pets@2048px: 1 of 7 files was left out: 1 of more than 64 megapixels (train/cat/strip.png)"]
     assert data.shape == (3, 2_048, 2_048)
 
 

@@ -16,7 +16,7 @@ class Named:
     """What a name says of a network, its family aside; None where it says nothing.
 
     Attributes:
-        depth: See :class:`ArchSpec`, as for all the others.
+        depth: See :class:`~ticketkit.ArchSpec`, as for all the others.
         width: None is the caller's default, or the family's.
         variant: None is the caller's default; an empty one is the plain network, named as such.
         in_channels: None leaves it to the caller.

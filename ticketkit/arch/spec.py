@@ -18,10 +18,11 @@ hold these names, so they stay.
 """
 
 Role = Literal["stem", "entry", "unit", "fixed", "head"]
-"""Where a layer stands: ``unit`` layers may be replicated or dropped, all others are copied one to one.
+"""Where a layer stands.
 
-``stem`` and ``head`` are the input and output layers, ``entry`` is the first unit of a stage (the one that
-down-samples), ``fixed`` is anything else that has one place.
+``unit`` layers may be replicated or dropped, all others are copied one to one: ``stem`` and ``head`` are the input and
+output layers, ``entry`` is the first unit of a stage (the one that down-samples), ``fixed`` is anything else that has
+one place.
 """
 
 PRUNABLE: dict[str, str] = {"conv2d": "weight", "linear": "weight", "attention": "in_proj_weight"}
@@ -59,7 +60,7 @@ class LayerSpec:
         name: Its module's name in the torch model ("blocks.0.conv1").
         kind: What it computes.
         tensors: Its tensors, in the order of the torch model's ``state_dict``.
-        role: Where it stands; see :data:`Role`.
+        role: Where it stands; see :data:`~ticketkit.arch.spec.Role`.
         stage: The elastic stage it belongs to, from 0; None outside the stages.
         unit: The unit inside that stage, from 0; None outside the stages.
 
@@ -161,7 +162,7 @@ class ArchSpec:
 
     @property
     def ends(self) -> str:
-        """What goes in and comes out, in words: "10 classes, 1 input channel"."""
+        """What comes out and goes in, in words ("10 classes, 1 input channel")."""
         from ticketkit.arch.family import FAMILIES
 
         numbers = ((self.num_classes, "class", "es"), (self.in_channels, FAMILIES[self.family].channel, "s"))
@@ -182,7 +183,7 @@ class ArchSpec:
 
     @property
     def entries(self) -> tuple[bool, ...]:
-        """Whether each elastic stage begins with an entry: a first unit that never moves.
+        """Whether each elastic stage begins with an entry, a first unit that never moves.
 
         Where it does not, as in a run of equal layers behind a fixed one, the first unit is like the others.
         """
@@ -191,7 +192,7 @@ class ArchSpec:
 
     @property
     def parameters(self) -> int:
-        """Number of trainable parameters: weights and biases of every layer, not running statistics."""
+        """Number of trainable parameters, the weights and biases of every layer; running statistics are none."""
         return sum(entry.tensor.size for entry in self.state() if entry.tensor.trainable)
 
     def prunable_names(self, *, prune_head: bool | None = None) -> tuple[str, ...]:

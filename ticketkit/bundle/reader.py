@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -53,17 +53,32 @@ def load_ticket(
 
 
 def load_tensors(
-    header: BundleHeader, *, verify: bool = True, mapped: bool = False, limits: Limits = DEFAULT_LIMITS
+    header: BundleHeader,
+    *,
+    verify: bool = True,
+    mapped: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    on_hashed: Callable[[int], None] | None = None,
 ) -> Ticket:
-    """Read the tensors of a bundle whose header has been read; see :func:`load_ticket`."""
+    """Read the tensors of a bundle whose header has been read; see :func:`~ticketkit.load_ticket`.
+
+    ``on_hashed`` is told the bytes of each large tensor when its hash is found; by several threads.
+    """
     with naming(header.path), opened(header.path, limits) as container:
         if container.metadata.get(METADATA_KEY) != header.text:
             raise BundleError("a file must stay as it is while it is read (it holds another ticket now)")
         check_layout(header.document, container.extents)
-        return _load(header, container, verify=verify, mapped=mapped)
+        return _load(header, container, verify=verify, mapped=mapped, on_hashed=on_hashed)
 
 
-def _load(header: BundleHeader, container: Container, *, verify: bool, mapped: bool) -> Ticket:
+def _load(
+    header: BundleHeader,
+    container: Container,
+    *,
+    verify: bool,
+    mapped: bool,
+    on_hashed: Callable[[int], None] | None = None,
+) -> Ticket:
     document = header.document
     data = container.data(mapped=mapped)
     stored: dict[str, Stored] = {}
@@ -72,7 +87,7 @@ def _load(header: BundleHeader, container: Container, *, verify: bool, mapped: b
         stored[name] = _stored(key, entry, container.extents, data)
         entries.append((key, entry, stored[name]))
     if verify:
-        hash_together(stored.values())
+        hash_together(stored.values(), on_hashed)
     for key, entry, tensor in entries:
         _check(key, entry, tensor, verify=verify)
     ticket = Ticket(

@@ -14,12 +14,22 @@ import click
 
 from ticketkit._version import __version__
 from ticketkit.cli import commands
+from ticketkit.cli.output import MAX_WIDTH
 from ticketkit.cli.ranks import end_ranks, is_silent, refuse_ranks
 from ticketkit.cli.resuming import Stopped
 from ticketkit.errors import TicketkitError, one_line
 
 EXIT_ERROR = 1
 EXIT_STOPPED = 130
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Find and train": ("find", "verify", "connect", "reproduce", "sweep"),
+    "Transform": ("stretch", "squeeze", "show-plan"),
+    "Look": ("inspect", "diff", "check", "report", "data"),
+    "Share": ("card", "push", "zoo", "sign", "keygen"),
+    "Other tools": ("import", "export", "completion"),
+}
+"""The commands by what they are for, as the group's help lists them; one that is named nowhere is listed last."""
 
 
 class CommandFolder(click.Group):
@@ -37,6 +47,23 @@ class CommandFolder(click.Group):
         command: click.Command = module.command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are for."""
+        found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        named = {name for names in SECTIONS.values() for name in names}
+        sections = {**SECTIONS, "Others": tuple(name for name in found if name not in named)}
+        width = max(map(len, found))
+        limit = formatter.width - 6 - width
+        for title, names in sections.items():
+            rows = [
+                (f"{name:<{width}}", command.get_short_help_str(limit))
+                for name in names
+                if (command := found.get(name)) is not None and not command.hidden
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
 
 def _modules() -> dict[str, str]:
     """The modules by their commands' names; one named after a keyword has a ``_`` behind it, ``import_``."""
@@ -44,20 +71,33 @@ def _modules() -> dict[str, str]:
     return {name.rstrip("_").replace("_", "-"): name for name in names}
 
 
-@click.group(cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=CommandFolder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH}
+)
 @click.version_option(__version__, "--version", prog_name="ticketkit", message="%(prog)s %(version)s")
+@click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor hints, only results, warnings and errors.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
-def application(ctx: click.Context, debug: bool) -> None:
+def application(ctx: click.Context, quiet: bool, debug: bool) -> None:
     """Find a winning ticket once, keep it as one file, stretch it to other depths, verify the result.
 
+    A ticket is a network's mask and the weights to start it from. Where a command reads a ticket, it takes a path, an
+    https:// address or hf://user/repo/file.st. Results go to standard output, all else to standard error. Every command
+    has a page of help: ticketkit find --help.
+
+    Exit codes: 0 done, 1 an error, which is one line on standard error, 2 wrong usage, 3 a verification that did not
+    hold or a ticket that did not come out again, 130 stopped.
+
     \b
-    ticketkit find --arch resnet20                  IMP with rewinding: resnet20.st
-    ticketkit stretch resnet20.st --to resnet56     no training: resnet20-to-resnet56.st
-    ticketkit inspect resnet20.st                   what is in the file
-    ticketkit verify resnet20-to-resnet56.st        train it beside its baselines
-    ticketkit sweep examples/studies/figure-6.toml  a whole study, cell by cell
-    ticketkit report runs/figure-6 -o report.html   what came of it
+    Examples:
+      ticketkit find --arch resnet20
+          IMP with rewinding on small pictures of digits: resnet20.st.
+      ticketkit stretch resnet20.st --to resnet56
+          No training: resnet20-to-resnet56.st.
+      ticketkit inspect resnet20.st
+          What is in the file.
+      ticketkit verify resnet20-to-resnet56.st
+          Train it beside its baselines.
     """  # noqa: D301 - click wants the backspace itself
     refuse_ranks(ctx.invoked_subcommand or "")
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ticketkit.fractions import percent as percent  # noqa: PLC0414 - commands take their words from here
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -59,6 +61,26 @@ def echo(*lines: str, err: bool = False) -> None:
     except UnicodeEncodeError:
         text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
     click.echo(text, err=err)
+
+
+def is_quiet() -> bool:
+    """Whether the user asked for neither progress nor hints: ``ticketkit --quiet``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("quiet"))
+
+
+def hint(*lines: str) -> None:
+    """Say on standard error what is good to know and no result, unless the user asked for quiet."""
+    if not is_quiet():
+        echo(*lines, err=True)
+
+
+def say_opening(*lines: str, beside_json: bool) -> None:
+    """Say what is about to be done, above its results; a document stands alone, and beside it this is a hint."""
+    if beside_json:
+        hint(*lines)
+    else:
+        echo(*lines)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -109,14 +131,6 @@ def bar(fraction: float, width: int) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural where there is not one."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def percent(fraction: float) -> str:
-    """A fraction as a percentage with two decimals; what is not quite all or nothing never reads so."""
-    rounded = round(100 * fraction, 2)
-    if 0 < fraction < 1:
-        rounded = min(max(rounded, 0.01), 99.99)
-    return f"{rounded:.2f} %"
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,10 +112,10 @@ class TicketType(_ParamType):
             self.fail(str(error), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Leave completion to the shell's own, of files."""
-        from click.shell_completion import CompletionItem
+        """Complete a path."""
+        from ticketkit.cli.completions import complete_tickets
 
-        return [CompletionItem(incomplete, type="file")]
+        return complete_tickets(ctx, param, incomplete)
 
 
 TICKET = TicketType()
@@ -124,15 +123,11 @@ TICKET = TicketType()
 
 @contextmanager
 def download_bar(name: str, *, shown: bool) -> Iterator[OnProgress | None]:
-    """A progress bar with the time left on standard error, if that is a terminal; it appears with the first bytes."""
-    if not (shown and sys.stderr.isatty()):
+    """A bar with the time left, where there is something to show to somebody; it appears with the first bytes."""
+    from ticketkit.cli.progress import bytes_bar, shows_bars
+
+    if not (shown and shows_bars()):
         yield None
         return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    from ticketkit.cli.output import console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda there, total: progress.update(task, completed=there, total=total)
+    with bytes_bar(name) as advance:
+        yield advance

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from ticketkit.cli.output import echo
+from ticketkit.cli.output import echo, is_quiet
 
 GO_ON: Final = "go on with --resume"
 
@@ -16,16 +16,17 @@ CHECKPOINT_OPTION = click.option(
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
-    help="Least time between two checkpoints inside a level of IMP: what a killed run may lose; 0 for every epoch.",
+    help="Least seconds between two checkpoints inside a level of IMP: what a killed run may lose; 0: every epoch.",
 )
 
 
 def say_once() -> Callable[[str], None]:
-    """What says a line on standard error, however often it is called with it."""
+    """What says a line on standard error, however often it is called with it; nothing where quiet was asked for."""
     said: set[str] = set()
+    quiet = is_quiet()  # asked here, since other threads, which have no context, may say something
 
     def say(line: str) -> None:
-        if line not in said:
+        if not quiet and line not in said:
             said.add(line)
             echo(line, err=True)
 

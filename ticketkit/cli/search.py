@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ticketkit.cli.output import counted, fields, percent, text_table
+from ticketkit.cli.output import counted, fields, is_quiet, percent, text_table
 from ticketkit.cli.training import Setting, describe_device
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def opening(spec: ArchSpec, setting: Setting, levels: int, rate: float, seed: in
         ("network", f"{spec.name}, {spec.num_classes} classes"),
         ("data", f"{data.name}: {count}, {height}×{width}"),
     ]
-    if data.name.startswith(DEMONSTRATION):
+    if data.name.startswith(DEMONSTRATION) and not is_quiet():
         pairs.append(("", "embedded, for a first look; the paper's set-up is:"))
         pairs.append(("", "--dataset cifar10 --recipe paper-cifar"))
     pairs += [
@@ -78,8 +78,10 @@ def closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
     pairs += [
         ("ticket", f"{out}: {percent(ticket.sparsity)} sparse, {size}, found in {elapsed:.0f} s"),
         ("id", ticket.id),
-        ("next", f"ticketkit inspect {out}"),
     ]
+    if is_quiet():
+        return fields(pairs)
+    pairs.append(("next", f"ticketkit inspect {out}"))
     if other := _other_depth(ticket.arch):
         pairs.append(("", f"ticketkit stretch {out} --to {other}"))
     return fields(pairs)

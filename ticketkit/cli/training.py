@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from ticketkit.cli.output import console, text_table
+from ticketkit.cli.completions import complete_counts, complete_datasets, complete_devices, complete_recipes
+from ticketkit.cli.output import hint, is_quiet, text_table
+from ticketkit.cli.progress import counting
 
 if TYPE_CHECKING:
     from ticketkit.arch import ArchSpec
     from ticketkit.data import ImageData
+    from ticketkit.data.naming import DataName
     from ticketkit.recipe import Recipe
     from ticketkit.ticket import Ticket
     from ticketkit.train import Compute
@@ -34,50 +36,72 @@ def _parallel(_ctx: click.Context, _param: click.Parameter, value: str) -> Paral
     return int(value)
 
 
-PLACE_OPTIONS = (
-    click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where the data lie: the folder that torchvision reads or downloads to (default: data), or, "
-        "for --dataset folder, one with train/CLASS/IMAGE and test/CLASS/IMAGE.",
-    ),
+SIZE_OPTIONS = (
     click.option(
         "--image-size", type=click.IntRange(min=1), help="Resize and crop the images of a folder to this side length."
     ),
     click.option(
+        "--resize",
+        type=click.IntRange(min=1),
+        help="Resize their shorter side to this first, such as 256 before --image-size 224.",
+    ),
+)
+PLACE_OPTIONS = (
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where the data lie: the folder that torchvision reads or downloads to, or, for --dataset folder, one "
+        "with train/CLASS/IMAGE and test/CLASS/IMAGE.  [default: data]",
+    ),
+    *SIZE_OPTIONS,
+    click.option(
         "--stream/--no-stream",
         default=None,
-        help="Decode the images of a folder for every epoch anew, or hold them in memory: by default as they fit.",
+        help="Decode the images of a folder for every epoch anew, or hold them in memory.  [default: as they fit]",
     ),
+)
+FRACTION_OPTION = click.option(
+    "--fraction",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Or: on this part of them, such as 0.1.",
 )
 DATA_OPTIONS = (
     click.option(
         "--dataset",
         metavar="NAME",
+        shell_complete=complete_datasets,
         help="digits (embedded), cifar10, cifar100, svhn, mnist, fashion-mnist or folder.",
     ),
     *PLACE_OPTIONS,
     click.option(
         "--limit", type=click.IntRange(min=1), help="Train on this many images only, spread evenly over the classes."
     ),
+    FRACTION_OPTION,
 )
 PRECISION_OPTION = click.option(
     "--precision",
     type=click.Choice(["fp32", "tf32", "bf16"]),
-    help="Of convolutions and linear layers: bf16 on CUDA and fp32 on the CPU by default; tf32 is CUDA's alone.",
+    help="Of convolutions and linear layers; tf32 is CUDA's alone.  [default: bf16 on CUDA, fp32 on the CPU]",
 )
 THREADS_OPTION = click.option(
     "--threads",
     type=click.IntRange(min=1),
-    help="CPU threads: by default 1 for images of 8 pixels, where more are slower, else one a core.",
+    help="CPU threads.  [default: 1 for images of 8 pixels, where more are slower, else one a core]",
 )
 GRAPHS_OPTION = click.option(
     "--graphs/--no-graphs",
     default=True,
-    help="Whether to capture a step as one CUDA graph; on a GPU it is the default.",
+    help="Whether to capture a step as one CUDA graph.  [default: on a GPU]",
 )
 COMPUTE_OPTIONS = (
-    click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda[:N]", help="Where to compute."),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda[:N]",
+        shell_complete=complete_devices,
+        help="Where to compute.",
+    ),
     PRECISION_OPTION,
     THREADS_OPTION,
     click.option("--compile", "compiled", is_flag=True, help="Fuse the network's operators by torch.compile."),
@@ -95,12 +119,14 @@ PARALLEL_OPTION = click.option(
     show_default=True,
     callback=_parallel,
     metavar="auto|N",
+    shell_complete=complete_counts,
     help="Trainings at once: as many as the device has room for, or so many. On the CPU no accuracy depends on it.",
 )
 TRAINING_OPTIONS = (
     click.option(
         "--recipe",
         metavar="NAME|FILE",
+        shell_complete=complete_recipes,
         help="How to train: quick (digits), fast-cifar (30 epochs), paper-cifar (the paper's 160) or a TOML file.",
     ),
     click.option(
@@ -147,11 +173,13 @@ class Setting:
 
 def load_setting(
     *,
-    dataset: str,
+    dataset: str | DataName,
     data_dir: Path | None,
     image_size: int | None,
+    resize: int | None,
     stream: bool | None,
     limit: int | None,
+    fraction: float | None,
     recipe: Recipe,
     device: str,
     precision: str | None,
@@ -163,13 +191,34 @@ def load_setting(
 ) -> Setting:
     """Load the data, with a progress bar where that takes long, and choose the device.
 
+    A ticket's own data set, given by what its name says, is of the same size and part unless others are asked for.
     Other ``processes`` than this one alone share the machine's cores and memory.
+
+    Raises:
+        click.UsageError: If options exclude each other.
+        DataError: If the recipe cuts boxes out of images that are not in files.
     """
+    from ticketkit.data.naming import DataName
     from ticketkit.train import choose_compute
 
+    check_part(limit, fraction)
+    named = dataset if isinstance(dataset, DataName) else DataName(loader=dataset)
+    warn_of_augmentation(named.loader, recipe)
     data = load_images(
-        dataset, data_dir=data_dir, image_size=image_size, stream=stream, device=device, processes=processes
-    ).limited(limit)
+        named,
+        data_dir=data_dir,
+        image_size=image_size,
+        resize=resize,
+        stream=stream,
+        recipe=recipe,
+        device=device,
+        processes=processes,
+    )
+    if fraction is not None:
+        data = data.fraction(fraction)
+    else:
+        for train, test in named.limits if limit is None else ((limit, None),):
+            data = data.limited(train, test)
     compute = choose_compute(
         device,
         image_size=max(data.shape[1:]),
@@ -183,32 +232,63 @@ def load_setting(
 
 
 def load_images(
-    dataset: str,
+    named: DataName,
     *,
     data_dir: Path | None,
     image_size: int | None,
+    resize: int | None,
     stream: bool | None,
+    recipe: Recipe,
     device: str,
     processes: int = 1,
 ) -> ImageData:
-    """Load a data set for a device, with a progress bar where that takes long; see :func:`load_setting`."""
-    from ticketkit.data import DataRequest, load_data
+    """Load a whole data set for a device, with a progress bar where that takes long; see :func:`load_setting`."""
+    from ticketkit.data import DATASETS, DataRequest, load_data
     from ticketkit.train import memory_budget
     from ticketkit.train.allocator import keep_freed_memory
+    from ticketkit.train.batches import crops_error
     from ticketkit.train.compute import cores
 
     keep_freed_memory()
+    if (image_size, resize) == (None, None):
+        image_size, resize = named.image_size, named.resize
+    if recipe.resized_crop:
+        if stream is False or DATASETS[named.loader].facts.source != "own":
+            raise crops_error(recipe, named.loader)  # before anything is downloaded
+        stream = True
     with counting("reading images") as advance:
         request = DataRequest(
             data_dir=data_dir,
             image_size=image_size,
+            resize=resize,
             stream=stream,
             memory_budget=memory_budget(device) // processes,
-            workers=max(cores() // processes, 1),
+            workers=None if processes == 1 else max(cores() // processes, 1),  # None starts none for a few images
             on_progress=advance,
-            on_wait=_say,
+            on_wait=None if is_quiet() else hint,  # what is left out is then a warning, and still said
         )
-        return load_data(dataset, request)
+        return load_data(named.loader, request)
+
+
+def check_part(limit: int | None, fraction: float | None) -> None:
+    """Refuse two ways to say how many images to train on.
+
+    Raises:
+        click.UsageError: If both are given.
+    """
+    if limit is not None and fraction is not None:
+        raise click.UsageError("--limit and --fraction exclude each other: give one")
+
+
+def warn_of_augmentation(dataset: str, recipe: Recipe) -> None:
+    """Say in one line that a recipe mirrors images whose mirror images are of no class, or of another."""
+    from ticketkit.data import DATASETS
+
+    if recipe.flip and not DATASETS[dataset].facts.mirrors:
+        hint(
+            f"note: recipe {recipe.name} mirrors half of the images, and those of {dataset} mean something else then; "
+            "--set flip=false leaves them as they are"
+        )
 
 
 def describe_device(setting: Setting) -> str:
@@ -242,16 +322,18 @@ def profile_lines(trainings: Sequence[Spent], wall: float, at_once: int = 1) -> 
     return text_table(["time", "share", "seconds"], rows, left={"time"})
 
 
-def found_on(ticket: Ticket, path: Path) -> str:
-    """Name of the data set that a ticket was found on.
+def found_on(ticket: Ticket, path: Path) -> DataName:
+    """The data set that a ticket was found on, by what its name says: which images of it, and of what size.
 
     Raises:
         click.UsageError: If it does not say.
     """
+    from ticketkit.data.naming import parse_data_name
+
     dataset = ticket.provenance.dataset
     if dataset is None:
         raise click.UsageError(f"--dataset must be given: {path} does not say what it was found on")
-    return dataset.name.partition(":")[0].partition("[")[0]
+    return parse_data_name(dataset.name)
 
 
 def recipe_for(ticket: Ticket, recipe: str | None, overrides: tuple[str, ...], path: Path) -> Recipe:
@@ -269,94 +351,3 @@ def recipe_for(ticket: Ticket, recipe: str | None, overrides: tuple[str, ...], p
     if values is None:
         raise click.UsageError(f"--recipe must be given: {path} does not say how it was found")
     return override_recipe(values, overrides, where=str(path))
-
-
-@contextmanager
-def counting(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for something that is counted; shown on a terminal only, and only once there is progress."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True, disable=not _is_terminal()) as progress:
-        task = progress.add_task(label, total=None, visible=False)
-
-        def advance(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total, visible=True)
-
-        yield advance
-
-
-class TrainingProgress:
-    """A bar over all the steps of several trainings, with the step rate and the time left.
-
-    Where standard error is not a terminal, there is no bar, but a line at the end of each training.
-
-    Args:
-        steps: Steps of all trainings together.
-    """
-
-    def __init__(self, steps: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=console(stderr=True),
-            transient=True,
-            disable=not _is_terminal(),
-        )
-        self._task = self._bar.add_task("starting", total=steps, rate="")
-        self._before = 0
-        self._running: dict[object, int] = {}
-
-    def __enter__(self) -> TrainingProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def epoch(self, label: str, steps: int, training: object = None) -> None:
-        """Show a running training; may be called by several threads.
-
-        Args:
-            label: Which training, and how far it is.
-            steps: Steps it has done so far.
-            training: What tells it from the others that run beside it.
-        """
-        self._running[training] = steps
-        completed = self._before + sum(list(self._running.values()))
-        self._bar.update(self._task, description=label, completed=completed, rate=self._rate())
-
-    def done(self, line: str, steps: int, *trainings: object) -> None:
-        """Show the end of something that took so many steps in all, and which of the running trainings were its own."""
-        self._before += steps
-        for training in trainings or (None,):
-            self._running.pop(training, None)
-        completed = self._before + sum(list(self._running.values()))
-        self._bar.update(self._task, completed=completed, rate=self._rate())
-        if _is_terminal():
-            self._bar.print(line)
-        else:
-            click.echo(line, err=True)
-
-    def skip(self, line: str, steps: int) -> None:
-        """Show a training that need not be done, and take its steps off the total."""
-        total = self._bar.tasks[self._task].total or 0
-        self._bar.update(self._task, total=total - steps)
-        self.done(line, 0)
-
-    def _rate(self) -> str:
-        speed = self._bar.tasks[self._task].speed
-        return f"{speed:.0f} steps/s" if speed else ""
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _is_terminal() -> bool:
-    return console(stderr=True).is_terminal

@@ -1,5 +1,7 @@
 """Data sets: every image of one as a uint8 array, read once. Nothing here is imported with torch until it is read."""
 
-from ticketkit.data.images import DATASETS, DataRequest, ImageData, load_data
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet, load_data
+from ticketkit.data.facts import Facts
+from ticketkit.data.images import ImageData
 
-__all__ = ["DATASETS", "DataRequest", "ImageData", "load_data"]
+__all__ = ["DATASETS", "DataRequest", "DataSet", "Facts", "ImageData", "load_data"]

@@ -19,6 +19,7 @@ import numpy as np
 from ticketkit.atomic import replacing
 from ticketkit.cache_folder import cache_folder
 from ticketkit.data.files import Pixels
+from ticketkit.data.framing import CentreCrop
 from ticketkit.data.survey import Survey
 
 CACHE_VERSION = 2
@@ -44,13 +45,14 @@ class FolderCache:
     Args:
         root: The folder of images.
         paths: Its images.
-        image_size: The side length that they are brought to, if any.
+        framing: How they are brought to one size, if at all.
         folder: Where to keep the files; None for :func:`ticketkit.cache_folder.cache_folder`.
     """
 
-    def __init__(self, root: Path, paths: Sequence[str], *, image_size: int | None, folder: Path | None) -> None:
+    def __init__(self, root: Path, paths: Sequence[str], *, framing: CentreCrop | None, folder: Path | None) -> None:
         folder = folder or cache_folder()
-        name = hashlib.sha256(json.dumps([str(root), image_size]).encode()).hexdigest()
+        sizes = [None] if framing is None else [framing.size, *([] if framing.resize is None else [framing.resize])]
+        name = hashlib.sha256(json.dumps([str(root), *sizes]).encode()).hexdigest()
         self._stem = None if folder is None else folder / f"folder-{name[:32]}"
         self._key = _key(root, paths)
         self._count = len(paths)

@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
-from ticketkit.data.published import Published, ReadPart, load_published
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.facts import Facts
+from ticketkit.data.images import ImageData, Images, Labels
+from ticketkit.data.published import ReadPart, load_published
 
-CIFAR10 = Published(
+CIFAR10 = Facts(
     name="cifar10",
-    size=32,
+    title="small colour photographs",
+    source="download",
+    shape=(3, 32, 32),
+    train=50_000,
+    test=10_000,
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
     megabytes={"cifar-10-batches-py": 170},
     how_to="put cifar-10-batches-py or cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there",
@@ -50,4 +56,4 @@ def batches_reader(kind: str) -> ReadPart:
 
 
 _read = batches_reader("CIFAR10")
-DATASETS.register(CIFAR10.name, load_cifar10)
+DATASETS.register(CIFAR10.name, DataSet(facts=CIFAR10, load=load_cifar10))

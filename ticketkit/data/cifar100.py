@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ticketkit.data.cifar10 import batches_reader
-from ticketkit.data.images import DATASETS, DataRequest, ImageData
-from ticketkit.data.published import Published, load_published
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.facts import Facts
+from ticketkit.data.images import ImageData
+from ticketkit.data.published import load_published
 
 CLASSES = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
@@ -15,9 +17,13 @@ possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
 sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
 willow_tree wolf woman worm
 """
-CIFAR100 = Published(
+CIFAR100 = Facts(
     name="cifar100",
-    size=32,
+    title="small colour photographs",
+    source="download",
+    shape=(3, 32, 32),
+    train=50_000,
+    test=10_000,
     classes=tuple(CLASSES.split()),
     megabytes={"cifar-100-python": 169},
     how_to="put cifar-100-python or cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html there",
@@ -37,4 +43,4 @@ def load_cifar100(request: DataRequest) -> ImageData:
     return load_published(CIFAR100, request, batches_reader("CIFAR100"))
 
 
-DATASETS.register(CIFAR100.name, load_cifar100)
+DATASETS.register(CIFAR100.name, DataSet(facts=CIFAR100, load=load_cifar100))

@@ -6,15 +6,30 @@ Repository, https://doi.org/10.24432/C50P49, CC BY 4.0; digits.LICENSE.md says h
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 
-from ticketkit.data.images import DATASETS, DataRequest, ImageData
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.facts import Facts
+from ticketkit.data.images import ImageData
 
 NAME = "digits"
 ROTATED = "digits-rotated"
 SIZE = 8
+DIGITS = Facts(
+    name=NAME,
+    title="handwritten digits in grey",
+    source="embedded",
+    classes=tuple("0123456789"),
+    shape=(1, SIZE, SIZE),
+    train=898,
+    test=899,
+    recipe="quick",
+    mirrors=False,
+)
+ROTATED_DIGITS = replace(DIGITS, name=ROTATED, title="the same digits, turned by a quarter")
 
 
 def load_digits(request: DataRequest) -> ImageData:
@@ -58,9 +73,9 @@ def _load(name: str, request: DataRequest, *, quarters: int) -> ImageData:
         train_labels=labels[:train],
         test_images=images[train:],
         test_labels=labels[train:],
-        classes=tuple("0123456789"),
+        classes=DIGITS.classes or (),
     )
 
 
-DATASETS.register(NAME, load_digits)
-DATASETS.register(ROTATED, load_rotated_digits)
+DATASETS.register(NAME, DataSet(facts=DIGITS, load=load_digits))
+DATASETS.register(ROTATED, DataSet(facts=ROTATED_DIGITS, load=load_rotated_digits))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from ticketkit.data.images import DATASETS, DataRequest, ImageData
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.images import ImageData
 from ticketkit.data.mnist import idx_reader, in_idx_files
 from ticketkit.data.published import load_published
 
 FASHION_MNIST = in_idx_files(
     "fashion-mnist",
     "FashionMNIST",
+    title="clothes in grey",
+    mirrors=True,
     classes=(
         "T-shirt/top",
         "Trouser",
@@ -39,4 +42,4 @@ def load_fashion_mnist(request: DataRequest) -> ImageData:
     return load_published(FASHION_MNIST, request, idx_reader("FashionMNIST"))
 
 
-DATASETS.register(FASHION_MNIST.name, load_fashion_mnist)
+DATASETS.register(FASHION_MNIST.name, DataSet(facts=FASHION_MNIST, load=load_fashion_mnist))

@@ -9,7 +9,7 @@ import os
 import signal
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ticketkit.data.framing import MOST_PIXELS, CentreCrop, Framing, ResizedCrop
 from ticketkit.errors import DataError
 from ticketkit.reading import regular_size
 
@@ -43,9 +44,6 @@ NAMED = 3
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What files may hold, whatever they are called. Pillow knows more: of PostScript it would make images by a program."""
-
-MOST_PIXELS = 2**26
-"""The most pixels of an image that is decoded; it takes up to 768 MiB while it is."""
 
 BROKEN = "broken"
 UNREADABLE = "unreadable"
@@ -79,20 +77,36 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RandomCrops:
+    """What random boxes of images are drawn from.
+
+    Attributes:
+        least: The least area of a box; see :class:`~ticketkit.data.framing.ResizedCrop`.
+        seeds: The seed of each image's box.
+    """
+
+    least: float
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decoder:
     """Decodes files to images of one shape. It is small: whoever sends it to a process sends no list of files with it.
 
     Attributes:
         shape: Channels, height and width of an image. Grey images become colour where there are three channels.
-        image_size: The side length to bring images to, by their shorter side and their centre; None takes them as
-            they are.
+        framing: How to bring images to their size; None takes them as they are.
     """
 
     shape: tuple[int, int, int]
-    image_size: int | None
+    framing: CentreCrop | None = None
 
-    def __call__(self, paths: Sequence[str]) -> tuple[Pixels, tuple[Fault, ...]]:
+    def __call__(self, paths: Sequence[str], crops: RandomCrops | None = None) -> tuple[Pixels, tuple[Fault, ...]]:
         """Decode files.
+
+        Args:
+            paths: The files.
+            crops: What to cut out of them at random, in place of ``framing``; None for nothing.
 
         Returns:
             Images, uint8 [N, H, W, C], black where there is a fault; and the faults.
@@ -100,8 +114,11 @@ class Decoder:
         channels, height, width = self.shape
         images = np.zeros((len(paths), height, width, channels), dtype=np.uint8)
         faults = []
-        for image, path in zip(images, paths, strict=True):
-            pixels = decode_image(path, self.image_size)
+        framings: Iterable[Framing | None] = [self.framing] * len(paths)
+        if crops is not None:
+            framings = [ResizedCrop(size=(width, height), least=crops.least, seed=seed) for seed in crops.seeds]
+        for image, path, framing in zip(images, paths, framings, strict=True):
+            pixels = decode_image(path, framing)
             if isinstance(pixels, str):
                 faults.append(Fault(path=path, reason=pixels))
             elif (size := pixels.shape[:2]) != (height, width):
@@ -259,7 +276,7 @@ def interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def decode_image(path: str, image_size: int | None) -> Pixels | str:
+def decode_image(path: str, framing: Framing | None) -> Pixels | str:
     """Decode one file: uint8 [H, W, C] with one channel or three, or why it is left out, in a word or two.
 
     Grey stays grey. All else becomes RGB as torchvision's loader makes it: transparency is dropped, palettes and CMYK
@@ -275,7 +292,7 @@ def decode_image(path: str, image_size: int | None) -> Pixels | str:
     try:
         # Pillow's warnings are of images that it reads all the same, or of large ones, which are counted here.
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as opened:
-            image = _prepared(opened, image_size)
+            image = _prepared(opened, framing)
             return image if isinstance(image, str) else np.atleast_3d(np.asarray(image))
     except Image.DecompressionBombError:
         return TOO_LARGE
@@ -283,21 +300,17 @@ def decode_image(path: str, image_size: int | None) -> Pixels | str:
         return UNREADABLE if isinstance(error, OSError) and error.errno is not None else BROKEN
 
 
-def _prepared(opened: Image.Image, image_size: int | None) -> Image.Image | str:
+def _prepared(opened: Image.Image, framing: Framing | None) -> Image.Image | str:
     """An image that is open, in 8 bits and of the size asked for, or why there is none."""
     if opened.width * opened.height > MOST_PIXELS:
         return TOO_LARGE
-    image = _eight_bits(opened)
+    image = eight_bits(opened)
     if image is None:
         return OTHER_PIXELS
-    if image_size is None:
-        return image
-    # A strip of an image may be small, and yet be huge once its shorter side has grown.
-    width, height = _sides(image.size, image_size)
-    return TOO_LARGE if width * height > MOST_PIXELS else _resized(image, image_size)
+    return image if framing is None else framing(image) or TOO_LARGE
 
 
-def _eight_bits(image: Image.Image) -> Image.Image | None:
+def eight_bits(image: Image.Image) -> Image.Image | None:
     """The image in grey or in colour, 8 bits a channel; None where its pixels have no such range."""
     from PIL import Image  # Pillow is not imported to look up a data set
 
@@ -306,23 +319,6 @@ def _eight_bits(image: Image.Image) -> Image.Image | None:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return None if image.mode in ("I", "F") else image.convert("RGB")
-
-
-def _sides(size: tuple[int, int], shorter_side: int) -> tuple[int, int]:
-    """Width and height once the shorter side is brought to a length."""
-    shorter = min(size)
-    width, height = (shorter_side if side == shorter else shorter_side * side // shorter for side in size)
-    return width, height
-
-
-def _resized(image: Image.Image, size: int) -> Image.Image:
-    from PIL import Image  # Pillow is not imported to look up a data set
-
-    width, height = _sides(image.size, size)
-    if min(image.size) != size:
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
 
 
 def size_error(first: tuple[int, ...], other: tuple[int, ...], path: str) -> DataError:

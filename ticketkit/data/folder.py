@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from ticketkit.data.cache import FolderCache, LeftOut
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.facts import Facts
 from ticketkit.data.files import (
     UNREADABLE,
     Decoder,
@@ -28,8 +30,10 @@ from ticketkit.data.files import (
     size_error,
     workers_for,
 )
-from ticketkit.data.images import DATASETS, DataRequest, ImageData
+from ticketkit.data.framing import CentreCrop
+from ticketkit.data.images import ImageData
 from ticketkit.data.listing import Listing, check_classes, left_out_line, list_part
+from ticketkit.data.naming import framed_name
 from ticketkit.data.survey import BrokenImagesError, ColourError, Survey
 from ticketkit.errors import DataError, one_line
 
@@ -46,8 +50,10 @@ def load_folder(request: DataRequest) -> ImageData:
 
     Images become RGB, except where every one of them is grey: then they keep their one channel
     (:func:`ticketkit.data.files.decode_image` says what becomes of other kinds of pixels). They must be of one size,
-    unless ``image_size`` is given: then the shorter side is resized to it, with antialiasing, and the centre is cut
-    out, as torchvision's Resize and CenterCrop do.
+    unless ``image_size`` is given: then the shorter side is resized to it, or to ``resize`` where that is given, with
+    antialiasing, and the centre is cut out, as torchvision's Resize and CenterCrop do. The name says so:
+    ``folder:flowers@224px``, ``folder:flowers@256-224px``. Where a recipe cuts training images out at random, this is
+    what evaluation, mean, standard deviation and fingerprint are of.
 
     What cannot be decoded, has more than :data:`~ticketkit.data.files.MOST_PIXELS` pixels or is no image is left out,
     and one line to ``on_wait`` says how many files that are, why, and which are the first. The fingerprint is that of
@@ -76,13 +82,13 @@ def load_folder(request: DataRequest) -> ImageData:
         root = Path(os.path.realpath(request.data_dir))
     except ValueError:  # a name with a NUL, which no folder has
         raise DataError(f"data_dir of a folder data set must be a folder (got {str(request.data_dir)!r})") from None
-    parts = _list_parts(root)
+    parts = list_folder(root)
     paths = parts[0].paths + parts[1].paths
-    cache = FolderCache(root, paths, image_size=request.image_size, folder=request.cache_dir)
-    name = f"folder:{one_line(root.name, _LONGEST_NAME)}"
+    cache = FolderCache(root, paths, framing=request.framing, folder=request.cache_dir)
+    name = framed_name(f"folder:{one_line(root.name, _LONGEST_NAME)}", request.framing)
     if request.stream or (request.stream is None and request.memory_budget is not None):
         known = cache.survey()
-        shape = _first_shape(parts, root, request.image_size) if known is None else known[0].shape
+        shape = _first_shape(parts, root, request.framing) if known is None else known[0].shape
         if request.stream or len(paths) * math.prod(shape) > (request.memory_budget or 0):
             return _streamed(name, root, parts, shape, request, cache, known)
     found = cache.images()
@@ -104,7 +110,12 @@ def load_folder(request: DataRequest) -> ImageData:
     return data
 
 
-def _list_parts(root: Path) -> tuple[Listing, Listing]:
+def list_folder(root: Path) -> tuple[Listing, Listing]:
+    """List the training and the test images of a folder; none is opened.
+
+    Raises:
+        DataError: If it does not have the layout that :func:`load_folder` takes.
+    """
     test_dir = next((root / part for part in ("test", "val") if (root / part).is_dir()), None)
     if test_dir is None or not (root / "train").is_dir():
         raise DataError(f"a folder data set must hold train/CLASS/ and test/CLASS/, or val/CLASS/: {root}")
@@ -142,11 +153,11 @@ def _say(data: ImageData, parts: tuple[Listing, Listing], root: Path, request: D
         warnings.warn(f"{data.name}: {line}", stacklevel=4)  # of whoever called load_data
 
 
-def _first_shape(parts: tuple[Listing, Listing], root: Path, image_size: int | None) -> Shape:
+def _first_shape(parts: tuple[Listing, Listing], root: Path, framing: CentreCrop | None) -> Shape:
     """Channels, height and width of the first image that can be decoded."""
     left_out = {}
     for place, path in enumerate(parts[0].paths + parts[1].paths):
-        if not isinstance(pixels := decode_image(path, image_size), str):
+        if not isinstance(pixels := decode_image(path, framing), str):
             height, width, channels = pixels.shape
             return channels, height, width
         left_out[place] = pixels
@@ -167,7 +178,7 @@ def _streamed(
     places = {path: place for place, path in enumerate(parts[0].paths + parts[1].paths)}
     while True:
         train, test = _remaining(parts, root, left_out)
-        decoder = Decoder(shape=shape, image_size=request.image_size)
+        decoder = Decoder(shape=shape, framing=request.framing)
         train_images, test_images = (
             ImageFiles(paths=part.paths, decoder=decoder, workers=request.workers, on_progress=request.on_progress)
             for part in (train, test)
@@ -231,18 +242,24 @@ def _decoded(paths: tuple[str, ...], request: DataRequest) -> Generator[Pixels |
     """Decode every image, in order: uint8 [C, H, W], or what went wrong."""
     done = 0
     workers = workers_for(len(paths), request.workers)
-    for decoded in in_processes(partial(_decode_chunk, request.image_size), chunked(paths), workers):
+    for decoded in in_processes(partial(_decode_chunk, request.framing), chunked(paths), workers):
         yield from decoded
         done += len(decoded)
         if request.on_progress:
             request.on_progress(done, len(paths))
 
 
-def _decode_chunk(image_size: int | None, paths: Sequence[str]) -> list[Pixels | str]:
-    decoded = (decode_image(path, image_size) for path in paths)
+def _decode_chunk(framing: CentreCrop | None, paths: Sequence[str]) -> list[Pixels | str]:
+    decoded = (decode_image(path, framing) for path in paths)
     return [
         pixels if isinstance(pixels, str) else np.ascontiguousarray(pixels.transpose(2, 0, 1)) for pixels in decoded
     ]
 
 
-DATASETS.register(NAME, load_folder)
+FOLDER = Facts(
+    name=NAME,
+    title="a folder of your own, such as ImageNet",
+    source="own",
+    how_to="put the images into train/CLASS/ and test/CLASS/, or val/CLASS/, and name the folder by --data-dir",
+)
+DATASETS.register(NAME, DataSet(facts=FOLDER, load=load_folder))

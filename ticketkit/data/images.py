@@ -1,27 +1,27 @@
-"""A data set as a value, and the registry of those that ticketkit can load."""
+"""A data set as a value."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ticketkit.data.files import ImageFiles
+from ticketkit.data.naming import limited_name
 from ticketkit.data.survey import Fingerprint, Moments, Survey, moments, survey
 from ticketkit.errors import DataError
-from ticketkit.registry import Registry
+
+if TYPE_CHECKING:
+    from ticketkit.data.objects import MapDataset
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 IMAGE_AXES = 4
 """Images are [N, C, H, W]."""
-
-MOST_SIDE = 8_192
-"""The largest side length that images are brought to; an image of it has :data:`~ticketkit.data.files.MOST_PIXELS`."""
 
 COUNTED_AT_ONCE = 1 << 24
 """Pixels whose squares are held at a time while they are summed: 64 MiB, whatever the size of the data set."""
@@ -190,10 +190,9 @@ class ImageData:
         test = self._limit("test", test, len(self.test_labels))
         if train is None and test is None:
             return self
-        limits = [":" if limit is None else f":{limit}" for limit in (train, test)]
         kept_train, kept_test = _evenly_spaced(self.train_labels, train), _evenly_spaced(self.test_labels, test)
         return ImageData(
-            name=f"{self.name}[{limits[0] if test is None else ','.join(limits)}]",
+            name=limited_name(self.name, (train, test)),
             train_images=self.train_images[kept_train],
             train_labels=self.train_labels[kept_train],
             test_images=self.test_images[kept_test],
@@ -201,86 +200,99 @@ class ImageData:
             classes=self.classes,
         ).surveyed()
 
+    def fraction(self, train: float) -> ImageData:
+        """A smaller data set, for small tries: a fraction of the training images, and all test images.
+
+        They are those that :meth:`limited` takes for the same number, and the name is the same: ``cifar10[:5000]``.
+
+        Args:
+            train: The fraction to keep, above 0 and at most 1; at least one image is kept.
+
+        Raises:
+            DataError: If it is out of its range, or an image can no longer be decoded.
+        """
+        if not 0 < train <= 1:
+            raise DataError(f"fraction of training images must be above 0 and at most 1 (got {train:g}): {self.name}")
+        return self.limited(max(round(train * len(self.train_labels)), 1))
+
+    @classmethod
+    def from_tensors(
+        cls,
+        train_images: Any,
+        train_labels: Any,
+        test_images: Any,
+        test_labels: Any,
+        *,
+        classes: Sequence[str] | None = None,
+        name: str = "tensors",
+    ) -> ImageData:
+        """A data set of tensors of torch, or of arrays.
+
+        Args:
+            train_images: uint8 [N, C, H, W], or grey [N, H, W]. Floating-point images are taken where every value is
+                a 255th in [0, 1], as torchvision's ``ToTensor`` makes them.
+            train_labels: Integers of any type, [N], in [0, number of classes).
+            test_images: As ``train_images``, of the same channels, height and width.
+            test_labels: As ``train_labels``.
+            classes: The classes' names, in the order of the labels; "0", "1" and so on if None.
+            name: What the data set is called in tickets and reports.
+
+        Raises:
+            DataError: If they are something else; the message says which, and what it must be.
+
+        Examples:
+            >>> import torch
+            >>> images = torch.randint(0, 256, (60, 3, 32, 32), dtype=torch.uint8)
+            >>> labels = torch.arange(60) % 2
+            >>> data = ticketkit.ImageData.from_tensors(images[:40], labels[:40], images[40:], labels[40:])
+            >>> data.shape, data.classes, len(data.train_labels)
+            ((3, 32, 32), ('0', '1'), 40)
+        """
+        from ticketkit.data.objects import data_of_tensors
+
+        return data_of_tensors(
+            (train_images, train_labels), (test_images, test_labels), classes=classes, name=name, make=cls
+        )
+
+    @classmethod
+    def from_dataset(
+        cls, train: MapDataset, test: MapDataset, *, classes: Sequence[str] | None = None, name: str = "dataset"
+    ) -> ImageData:
+        """A data set of two map-style objects, such as torchvision's or a ``torch.utils.data.Dataset`` of your own.
+
+        Every item is read once, and held as bytes; normalising, shifting and mirroring are done later, in batches. So
+        items come without augmentation and without ``Normalize``; ``ToTensor`` is undone exactly.
+
+        Args:
+            train: Items are pairs of an image and its label. An image is one of Pillow (what is neither grey nor RGB
+                becomes RGB), a uint8 tensor [C, H, W] or [H, W], or a uint8 array [H, W, C] or [H, W]; all are of one
+                shape. A label is an integer from 0.
+            test: The same, for the test set.
+            classes: The classes' names, in the order of the labels; if None, the ``classes`` of ``train`` where it has
+                some, else "0", "1" and so on.
+            name: What the data set is called in tickets and reports.
+
+        Raises:
+            DataError: If an item is something else; the message says which, and what it must be.
+
+        Examples:
+            >>> from torch.utils.data import TensorDataset
+            >>> import torch
+            >>> images = torch.randint(0, 256, (60, 1, 28, 28), dtype=torch.uint8)
+            >>> train = TensorDataset(images[:40], torch.arange(40) % 4)
+            >>> test = TensorDataset(images[40:], torch.arange(20) % 4)
+            >>> data = ticketkit.ImageData.from_dataset(train, test, name="mine")
+            >>> data.shape, data.num_classes
+            ((1, 28, 28), 4)
+        """
+        from ticketkit.data.objects import data_of_datasets
+
+        return data_of_datasets(train, test, classes=classes, name=name, make=cls)
+
     def _limit(self, part: str, limit: int | None, count: int) -> int | None:
         if limit is not None and limit < 1:
             raise DataError(f"limit of {part} images must be at least 1 (got {limit}): {self.name}")
         return None if limit is None or limit >= count else limit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataRequest:
-    """What is asked of a data set's loader; each takes what concerns it.
-
-    Attributes:
-        data_dir: The folder that holds the data; None for the data set's own default.
-        image_size: Height and width in pixels to bring images to, where they differ; None to take them as they are.
-        download: Whether a data set that is missing may be fetched from the net.
-        workers: Processes that decode images; None for as many as there are processors.
-        stream: Whether images that lie in a file each are decoded whenever they are needed, instead of once; None
-            decides by ``memory_budget``. Other data sets are always held.
-        memory_budget: What decoded images may take, in bytes, before they are streamed; None for no limit.
-            :func:`ticketkit.train.memory_budget` gives a device's.
-        cache_dir: Where decoded images are kept; None for ``ticketkit`` in the user's cache folder.
-        on_progress: Called, in the thread that loads, with the images done and the images there are.
-        on_wait: Called with one line before something slow that shows no progress, such as a download, and with one
-            about files that were left out; if None, the latter is a warning.
-
-    Raises:
-        DataError: If a number is less than 1, or ``image_size`` above :data:`MOST_SIDE`.
-    """
-
-    data_dir: Path | None = None
-    image_size: int | None = None
-    download: bool = True
-    workers: int | None = None
-    stream: bool | None = None
-    memory_budget: int | None = None
-    cache_dir: Path | None = None
-    on_progress: Callable[[int, int], None] | None = None
-    on_wait: Callable[[str], None] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("image_size", "workers", "memory_budget"):
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise DataError(f"{name} of a data set must be at least 1 (got {number})")
-        if (self.image_size or 1) > MOST_SIDE:
-            raise DataError(f"image_size of a data set must be at most {MOST_SIDE:,} pixels (got {self.image_size:,})")
-
-    def check_image_size(self, name: str, size: int) -> None:
-        """Refuse a size that a data set of fixed size does not have; for loaders.
-
-        Args:
-            name: The data set.
-            size: Height and width of its images.
-
-        Raises:
-            DataError: If ``image_size`` is given and differs.
-        """
-        if self.image_size not in (None, size):
-            raise DataError(f"image_size of {name} must be {size}, or not given (got {self.image_size})")
-
-
-Loader = Callable[[DataRequest], ImageData]
-
-DATASETS: Registry[Loader] = Registry("data set", "ticketkit.data", DataError)
-
-
-def load_data(name: str, request: DataRequest | None = None) -> ImageData:
-    """Load a data set.
-
-    Args:
-        name: The name it is registered under ("digits", "cifar10", "folder").
-        request: Where it is and how to read it; all defaults if None.
-
-    Raises:
-        DataError: If there is no such data set, or it is missing or malformed.
-
-    Examples:
-        >>> ticketkit.load_data("digits").classes
-        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
-    """
-    return DATASETS[name](request or DataRequest())
 
 
 def _mean_and_std(images: Images) -> Moments:

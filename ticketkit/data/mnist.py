@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
-from ticketkit.data.published import Published, ReadPart, load_published
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.facts import Facts
+from ticketkit.data.images import ImageData, Images, Labels
+from ticketkit.data.published import ReadPart, load_published
 from ticketkit.reading import regular_size
 
 SIZE = 28
@@ -20,21 +22,35 @@ FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 
 def in_idx_files(
-    name: str, kind: str, *, classes: tuple[str, ...], megabytes: tuple[int, int, int, int], url: str
-) -> Published:
-    """A data set in MNIST's format.
+    name: str,
+    kind: str,
+    *,
+    title: str,
+    classes: tuple[str, ...],
+    mirrors: bool,
+    megabytes: tuple[int, int, int, int],
+    url: str,
+) -> Facts:
+    """A data set in MNIST's format, and of as many images.
 
     Args:
         name: The name it is registered under.
         kind: torchvision's class of it, whose files lie in ``KIND/raw``.
+        title: What it is, in a few words.
         classes: The classes' names, in the order of the labels.
+        mirrors: Whether an image's mirror image is one of the same class.
         megabytes: What fetching each of :data:`FILES` takes, in MB.
         url: Where they come from.
     """
-    return Published(
+    return Facts(
         name=name,
-        size=SIZE,
+        title=title,
+        source="download",
+        shape=(1, SIZE, SIZE),
+        train=60_000,
+        test=10_000,
         classes=classes,
+        mirrors=mirrors,
         megabytes={f"{kind}/raw/{file}": size for file, size in zip(FILES, megabytes, strict=True)},
         how_to=f"put {', '.join(FILES)}, unpacked, from {url} into {kind}/raw there",
     )
@@ -77,7 +93,9 @@ def _check_files(folder: Path) -> None:
 MNIST = in_idx_files(
     "mnist",
     "MNIST",
+    title="handwritten digits in grey",
     classes=tuple("0123456789"),
+    mirrors=False,
     megabytes=(10, 0, 2, 0),
     url="https://ossci-datasets.s3.amazonaws.com/mnist",
 )
@@ -99,4 +117,4 @@ def load_mnist(request: DataRequest) -> ImageData:
     return load_published(MNIST, request, idx_reader("MNIST"))
 
 
-DATASETS.register(MNIST.name, load_mnist)
+DATASETS.register(MNIST.name, DataSet(facts=MNIST, load=load_mnist))

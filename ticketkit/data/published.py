@@ -5,35 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ticketkit.data.images import DataRequest, ImageData, Images, Labels
+from ticketkit.data.datasets import DataRequest
+from ticketkit.data.facts import DEFAULT_DIR, Facts
+from ticketkit.data.images import ImageData, Images, Labels
 from ticketkit.errors import DataError
 from ticketkit.torchvision_compat import import_torchvision
-
-DEFAULT_DIR = Path("data")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    """What is known of a published data set before it is read.
-
-    Attributes:
-        name: The name it is registered under.
-        size: Height and width of its images in pixels.
-        classes: The classes' names, in the order of the labels.
-        megabytes: What torchvision looks for in the data folder, and what fetching each takes, in MB.
-        how_to: How to bring the files by hand: what to put into the data folder, and where it comes from.
-    """
-
-    name: str
-    size: int
-    classes: tuple[str, ...]
-    megabytes: Mapping[str, int]
-    how_to: str
 
 
 class ReadPart(Protocol):
@@ -43,11 +22,11 @@ class ReadPart(Protocol):
         """Return images [N, C, H, W] and labels [N]; an OSError or RuntimeError says that they cannot be read."""
 
 
-def load_published(published: Published, request: DataRequest, read: ReadPart) -> ImageData:
+def load_published(facts: Facts, request: DataRequest, read: ReadPart) -> ImageData:
     """Load a published data set, or say in one line how to bring it.
 
     Args:
-        published: The data set.
+        facts: The data set; its images are square.
         request: ``data_dir`` is the folder that holds, or will hold, the files (default ``data``); with ``download``,
             what is missing there is fetched. ``image_size`` must be the data set's own where it is given.
         read: Reads one part.
@@ -55,10 +34,12 @@ def load_published(published: Published, request: DataRequest, read: ReadPart) -
     Raises:
         DataError: If the files are missing or damaged and could not be fetched.
     """
-    name = published.name
-    request.check_image_size(name, published.size)
+    name = facts.name
+    if facts.shape is None or facts.classes is None:
+        raise DataError(f"a published data set must say its images' shape and its classes: {name}")
+    request.check_image_size(name, facts.shape[1])
     root = request.data_dir or DEFAULT_DIR
-    missing = sum(megabytes for path, megabytes in published.megabytes.items() if not (root / path).exists())
+    missing = sum(facts.megabytes[path] for path in facts.missing(root))
     if request.download and request.on_wait is not None and missing:
         request.on_wait(f"{name} is not in {root}: downloading {missing} MB")
     datasets = import_torchvision().datasets
@@ -71,7 +52,7 @@ def load_published(published: Published, request: DataRequest, read: ReadPart) -
         reason = " ".join(str(error).split()) or type(error).__name__
         action = "found or downloaded" if request.download else "found"
         raise DataError(
-            f"{name} must be {action} in {root} ({reason}): {published.how_to}, "
+            f"{name} must be {action} in {root} ({reason}): {facts.how_to}, "
             "or use --dataset folder with --data-dir on a copy as train/CLASS/*.png and test/CLASS/*.png"
         ) from error
     return ImageData(
@@ -80,5 +61,5 @@ def load_published(published: Published, request: DataRequest, read: ReadPart) -
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
-        classes=published.classes,
+        classes=facts.classes,
     )

@@ -37,7 +37,7 @@ class BrokenImagesError(DataError):
     def __init__(self, faults: Sequence[Fault], count: int) -> None:
         names = ", ".join(map(str, faults[:NAMED])) + (", …" if len(faults) > NAMED else "")
         super().__init__(f"images must be readable ({len(faults):,} of {count:,} are not): {names}")
-        self.faults = tuple(faults)
+        self.faults: tuple[Fault, ...] = tuple(faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

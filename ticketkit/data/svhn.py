@@ -8,13 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ticketkit.data.images import DATASETS, DataRequest, ImageData, Images, Labels
-from ticketkit.data.published import Published, load_published
+from ticketkit.data.datasets import DATASETS, DataRequest, DataSet
+from ticketkit.data.facts import Facts
+from ticketkit.data.images import ImageData, Images, Labels
+from ticketkit.data.published import load_published
 from ticketkit.errors import DataError
 
-SVHN = Published(
+SVHN = Facts(
     name="svhn",
-    size=32,
+    title="colour photographs of house numbers' digits",
+    source="download",
+    shape=(3, 32, 32),
+    train=73_257,
+    test=26_032,
+    mirrors=False,
+    needs="ticketkit[svhn]",
     classes=tuple("0123456789"),
     megabytes={"train_32x32.mat": 182, "test_32x32.mat": 64},
     how_to="put train_32x32.mat and test_32x32.mat from http://ufldl.stanford.edu/housenumbers there",
@@ -38,7 +46,7 @@ def load_svhn(request: DataRequest) -> ImageData:
     try:
         importlib.import_module("scipy.io")
     except ImportError:
-        raise DataError("svhn needs scipy: pip install 'ticketkit[svhn]'") from None
+        raise DataError(f"svhn needs scipy: pip install '{SVHN.needs}'") from None
     return load_published(SVHN, request, _read)
 
 
@@ -48,4 +56,4 @@ def _read(datasets: Any, root: Path, *, train: bool, download: bool) -> tuple[Im
     return np.ascontiguousarray(part.data), part.labels
 
 
-DATASETS.register(SVHN.name, load_svhn)
+DATASETS.register(SVHN.name, DataSet(facts=SVHN, load=load_svhn))

@@ -6,7 +6,6 @@ fingerprint.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, TypeVar
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from ticketkit.data import ImageData
+from ticketkit.data.naming import DataName, Limit, parse_data_name
 from ticketkit.encoding import Bitmask
 from ticketkit.errors import DataError, RunError
 from ticketkit.find import DEFAULT_TOLERANCE, METHODS, Rewinding, full_mask
@@ -29,12 +29,6 @@ T = TypeVar("T")
 
 MOST_LEVELS = 1_000
 """No search has more; a file that says so is mistaken, or means harm."""
-
-Limit = tuple[int | None, int | None]
-"""How many training and test images of a data set were taken; None for all."""
-
-_LIMIT = re.compile(r"(.*)\[:([0-9]{0,15})(?:,:([0-9]{1,15}))?\]", re.DOTALL)
-"""A name as ``ImageData.limited`` gives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,23 +105,19 @@ class Reproduction:
     recorded: Mapping[str, Any]
 
     @property
+    def data_name(self) -> DataName:
+        """What the name of the data set says: which of its images, and of what size."""
+        return parse_data_name(self.dataset.name)
+
+    @property
     def loader(self) -> str:
         """The name that the data set is registered under ("cifar10", "folder")."""
-        return self._name_and_limits[0].partition(":")[0]
+        return self.data_name.loader
 
     @property
     def limits(self) -> tuple[Limit, ...]:
         """How the data set was limited, the first limit first."""
-        return self._name_and_limits[1]
-
-    @property
-    def _name_and_limits(self) -> tuple[str, tuple[Limit, ...]]:
-        name = self.dataset.name
-        limits: list[Limit] = []
-        while match := _LIMIT.fullmatch(name):
-            name = match[1]
-            limits.append((int(match[2]) if match[2] else None, int(match[3]) if match[3] else None))
-        return name, tuple(reversed(limits))
+        return self.data_name.limits
 
     @property
     def environment(self) -> Environment:

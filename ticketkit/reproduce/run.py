@@ -54,7 +54,7 @@ def reproduce_ticket(
             says that it was computed, but for the number of ranks: this process is one.
         run_dir: A folder that keeps what a killed run needs to go on; None keeps nothing.
         resume: Whether to go on with the run that ``run_dir`` holds.
-        on_level: See :func:`ticketkit.find.find_ticket`.
+        on_level: See :func:`ticketkit.find_ticket`.
         on_epoch: See there.
 
     Raises:

@@ -68,7 +68,7 @@ class PublicKey:
 
     @property
     def openssh(self) -> str:
-        """OpenSSH's form: ``ssh-ed25519 AAAA…``, 80 characters."""
+        """The key in OpenSSH's form, ``ssh-ed25519 AAAA…``, 80 characters."""
         return f"ssh-ed25519 {base64.b64encode(_OPENSSH_BLOB + self.raw).decode()}"
 
     @property

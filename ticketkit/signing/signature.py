@@ -181,7 +181,7 @@ def sign_ticket(
         key: The private key.
         signature: The signature's file; beside the ticket by default.
         overwrite: Whether a file that is there and is no signature of this ticket may be replaced.
-        mapped: Whether to map the ticket's file instead of reading it; see :func:`~ticketkit.bundle.load_ticket`.
+        mapped: Whether to map the ticket's file instead of reading it; see :func:`~ticketkit.load_ticket`.
 
     Returns:
         The ticket and its signature, ``signed_by`` being the key's public half.
@@ -220,7 +220,7 @@ def verify_signature(
         path: The ticket.
         signers: The keys that are trusted, of which one must have signed.
         signature: The signature's file; beside the ticket by default.
-        mapped: Whether to map the ticket's file instead of reading it; see :func:`~ticketkit.bundle.load_ticket`.
+        mapped: Whether to map the ticket's file instead of reading it; see :func:`~ticketkit.load_ticket`.
 
     Returns:
         The ticket and its signature; ``signed_by`` are those of ``signers`` that have signed.

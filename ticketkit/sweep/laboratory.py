@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,15 +36,38 @@ from ticketkit.verify.training import context_of, network_seed
 OnEpoch = Callable[[str, Progress], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A data set, and who is told how far its loading is, which makes it no other."""
+
+    choice: DataChoice
+    on_progress: Callable[[int, int], None] | None = field(default=None, compare=False)
+
+
+def data_of(choice: DataChoice, on_progress: Callable[[int, int], None] | None = None) -> ImageData:
+    """Load a data set; the same one at each call, since studies ask for it all the time.
+
+    Args:
+        choice: Which.
+        on_progress: Is told how many images are read, and how many there are, if they are read now.
+    """
+    return loaded(_Wanted(choice=choice, on_progress=on_progress))
+
+
 @lru_cache(maxsize=4)
-def data_of(choice: DataChoice) -> ImageData:
-    """Load a data set; the same one at each call, since studies ask for it all the time."""
+def loaded(wanted: _Wanted) -> ImageData:
+    """The data sets in memory; see :func:`data_of`."""
+    choice = wanted.choice
     request = DataRequest(
         data_dir=None if choice.data_dir is None else Path(choice.data_dir),
         image_size=choice.image_size,
+        resize=choice.resize,
+        stream=choice.stream,
         memory_budget=memory_budget(),
+        on_progress=wanted.on_progress,
     )
-    return load_data(choice.dataset, request).limited(choice.limit)
+    data = load_data(choice.dataset, request)
+    return data.limited(choice.limit) if choice.fraction is None else data.fraction(choice.fraction)
 
 
 class Laboratory:
@@ -200,7 +223,7 @@ class Laboratory:
         begin = ARMS[task.place.arm].start(context)
         if begin.rewiring is not None or begin.recipe is not None:
             raise TicketkitError(f"an arm must train as all others do to be connected (got {task.place.arm})")
-        watch = _labelled(on_epoch, task.place.arm)
+        arm = task.place.arm
         curve = connect(
             begin.arch or task.target.arch,
             begin.tensors,
@@ -210,7 +233,7 @@ class Laboratory:
             compute=bench.compute,
             first_step=self._first_step(bench) if begin.first_step is None else begin.first_step,
             points=self.study.points,
-            on_epoch=None if watch is None else lambda _end, progress: watch(progress),
+            on_epoch=None if on_epoch is None else lambda end, progress: on_epoch(f"{arm}, end {end + 1}", progress),
         )
         return replace(
             self._result(task, bench, elastic),

@@ -36,22 +36,34 @@ class DataChoice:
         dataset: Its name.
         data_dir: Where it lies; a relative path starts at the folder that the command runs in.
         image_size: Side length that images of a folder are resized to.
+        resize: What their shorter side is resized to before the centre of that side length is cut out.
+        stream: Whether images of a folder are decoded for every epoch anew; None does so if they do not fit, or a
+            recipe cuts boxes out of them.
         limit: Number of training images, spread evenly over the classes; None takes all.
+        fraction: The same as a part of all, above 0 and at most 1.
 
     Raises:
-        StudyError: If a number is less than 1, or a name cannot be one of a folder.
+        StudyError: If a number is out of its range, a name cannot be one of a folder, or ``limit`` and ``fraction`` are
+            both given.
     """
 
     dataset: str = "digits"
     data_dir: str | None = None
     image_size: int | None = None
+    resize: int | None = None
+    stream: bool | None = None
     limit: int | None = None
+    fraction: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "limit"):
+        for name in ("image_size", "resize", "limit"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= _LARGEST:
                 raise StudyError(f"{name} of data must be 1 or more (got {shown(value)})")
+        if self.fraction is not None and not 0 < self.fraction <= 1:
+            raise StudyError(f"fraction of data must be above 0 and at most 1 (got {shown(self.fraction)})")
+        if self.limit is not None and self.fraction is not None:
+            raise StudyError(f"data must have a limit or a fraction (got both, {self.limit} and {self.fraction})")
         if self.data_dir is not None and (not self.data_dir or "\0" in self.data_dir):
             raise StudyError(f"data_dir of data must be the name of a folder (got {shown(self.data_dir)})")
 
@@ -121,7 +133,7 @@ class Study:
         arms: Names of the arms to train; ``all`` alone for every arm there is.
         seeds: One run of everything for each: finding, stretching, training; from 0 to 2⁵³ − 1, at most 1,000 of them.
         recipe: How all networks are trained.
-        data: What they are trained on.
+        data: What they are trained on; streamed where the recipe cuts boxes out of images.
         reference: The arm that the elastic hypothesis compares tickets with.
         margin: How far below it they may be, in points of accuracy.
         rate: Fraction of the remaining weights that IMP prunes at each level, in (0, 1).
@@ -194,14 +206,20 @@ class Study:
         if (cells := math.prod(factors.values())) > MOST_CELLS:
             product = " x ".join(f"{count:,} {name}" for name, count in factors.items())
             raise StudyError(f"a study must have at most {MOST_CELLS:,} trainings (got {cells:,}: {product})")
+        object.__setattr__(self, "data", _for_recipe(self.data, self.recipe))
 
     def data_of(self, source: Source) -> DataChoice:
         """The data that tickets of a source are found on."""
-        return source.data or self.data
+        return _for_recipe(source.data or self.data, self.recipe_of(source))
 
     def recipe_of(self, source: Source) -> Recipe:
         """How a source is trained."""
         return source.recipe or self.recipe
+
+
+def _for_recipe(data: DataChoice, recipe: Recipe) -> DataChoice:
+    """The same data, streamed if the recipe needs the images' files."""
+    return replace(data, stream=True) if recipe.resized_crop and data.stream is None else data
 
 
 def load_study(path: str | os.PathLike[str]) -> Study:
@@ -230,7 +248,12 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 
 
 def change_study(
-    study: Study, *, data_dir: str | None = None, limit: int | None = None, seeds: int | None = None
+    study: Study,
+    *,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    fraction: float | None = None,
+    seeds: int | None = None,
 ) -> Study:
     """Replace what differs from one machine to the next.
 
@@ -238,16 +261,15 @@ def change_study(
         study: The study.
         data_dir: Where its own data lie.
         limit: Number of training images.
+        fraction: The same as a part of all.
         seeds: How many seeds, from 0.
 
     Raises:
         StudyError: If a number is out of its range.
     """
-    data = replace(
-        study.data,
-        data_dir=study.data.data_dir if data_dir is None else data_dir,
-        limit=study.data.limit if limit is None else limit,
-    )
+    data = replace(study.data, data_dir=study.data.data_dir if data_dir is None else data_dir)
+    if limit is not None or fraction is not None:
+        data = replace(data, limit=limit, fraction=fraction)
     return replace(study, data=data, seeds=study.seeds if seeds is None else tuple(_first(seeds)))
 
 

@@ -22,8 +22,8 @@ Names = Mapping[str, str]
 def apply(ticket: Ticket, model: nn.Module, *, names: Names | None = None) -> dict[str, Tensor]:
     """Load a ticket's weights into a model, zeros where pruned, and give its masks.
 
-    The model keeps its device and element types. To keep it sparse while it trains, take :class:`Masked`, or multiply
-    each masked weight with its mask after every optimiser step yourself.
+    The model keeps its device and element types. To keep it sparse while it trains, take
+    :class:`~ticketkit.Masked`, or multiply each masked weight with its mask after every optimiser step yourself.
 
     Args:
         ticket: The ticket.
@@ -63,7 +63,7 @@ def ticket_from_model(
     provenance: Provenance | None = None,
     results: Results | None = None,
 ) -> Ticket:
-    """Make a ticket of a model and its masks: :meth:`Ticket.from_model`, with a name fitted to the model.
+    """Make a ticket of a model and its masks: :meth:`ticketkit.Ticket.from_model`, with a name fitted to the model.
 
     Args:
         model: A module whose ``state_dict`` has the network's tensors, on any device. What ``compile``,
@@ -125,7 +125,7 @@ def _of_numpys_types(tensor: Tensor) -> Tensor:
 
 
 class _Holding:
-    """Tensors as :meth:`Ticket.from_model` takes them."""
+    """Tensors as :meth:`ticketkit.Ticket.from_model` takes them."""
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors

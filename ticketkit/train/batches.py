@@ -33,11 +33,13 @@ class EpochPlan:
         order: The images' positions in the training set, int64 [steps, batch].
         shifts: Where each one is cut out of its padded image, row and column, int64 [steps, batch, 2].
         mirrored: Whether it is mirrored, bool [steps, batch].
+        crops: The seed of the box that is cut out of each one, int64 [steps, batch]; None if the recipe cuts out none.
     """
 
     order: Tensor
     shifts: Tensor
     mirrored: Tensor
+    crops: Tensor | None = None
 
     @classmethod
     def draw(cls, seed: int, epoch: int, *, count: int, steps: int, recipe: Recipe) -> EpochPlan:
@@ -55,15 +57,28 @@ class EpochPlan:
         shifts = torch.randint(0, 2 * recipe.crop + 1, (count, 2), generator=generator)
         mirrored = torch.rand(count, generator=generator) < (0.5 if recipe.flip else 0.0)
         used = steps * recipe.batch
+        # A box depends on its image's size, which is not known yet: whoever decodes the image draws it from a seed.
+        crops = torch.randint(2**62, (count,), generator=generator) if recipe.resized_crop else None
         return cls(
             order=order[:used].view(steps, recipe.batch),
             shifts=shifts[:used].view(steps, recipe.batch, 2),
             mirrored=mirrored[:used].view(steps, recipe.batch),
+            crops=None if crops is None else crops[:used].view(steps, recipe.batch),
+        )
+
+    def columns(self, chosen: slice) -> EpochPlan:
+        """The same plan for some images of every step."""
+        return EpochPlan(
+            order=self.order[:, chosen].contiguous(),
+            shifts=self.shifts[:, chosen].contiguous(),
+            mirrored=self.mirrored[:, chosen].contiguous(),
+            crops=None if self.crops is None else self.crops[:, chosen].contiguous(),
         )
 
     def to(self, device: str) -> EpochPlan:
-        """The same plan on a device."""
-        return EpochPlan(order=self.order.to(device), shifts=self.shifts.to(device), mirrored=self.mirrored.to(device))
+        """The same plan on a device; the seeds of boxes stay where images are decoded."""
+        order, shifts, mirrored = (planned.to(device) for planned in (self.order, self.shifts, self.mirrored))
+        return EpochPlan(order=order, shifts=shifts, mirrored=mirrored, crops=self.crops)
 
 
 def check_fits(arch: ArchSpec, data: ImageData) -> None:
@@ -99,19 +114,22 @@ class Batches:
         captured: Steps that were captured or compiled for these batches.
 
     Raises:
-        DataError: If there are fewer training images than a batch holds.
+        DataError: If there are fewer training images than a batch holds, or the recipe cuts boxes out of images that
+            are held.
     """
 
     def __init__(self, data: ImageData, recipe: Recipe, device: str = "cpu") -> None:
         count = len(data.train_labels)
         if count < recipe.batch:
             raise DataError(f"training images of {data.name} must fill a batch of {recipe.batch:,} (got {count:,})")
+        if recipe.resized_crop and data.files is None:
+            raise crops_error(recipe, data.name)
         self.data = data
         self.recipe = recipe
         self.steps_per_epoch: int = count // recipe.batch
         self.captured: Pool[Any] = Pool()
         self._device = device
-        self._source = _source_of(data, recipe.crop, device)
+        self._source = _source_of(data, recipe, device)
         self._labels: dict[Part, Tensor] = {
             "train": to_device(data.train_labels, device),
             "test": to_device(data.test_labels, device),
@@ -142,7 +160,8 @@ class Batches:
         Raises:
             DataError: If it has another batch size or augmentation.
         """
-        if (recipe.batch, recipe.crop, recipe.flip) != (self.recipe.batch, self.recipe.crop, self.recipe.flip):
+        ours, theirs = ((one.batch, one.crop, one.flip, one.resized_crop) for one in (self.recipe, recipe))
+        if ours != theirs:
             raise DataError(f"recipes {self.recipe.name} and {recipe.name} must batch and augment images alike")
         shared = copy(self)
         shared.recipe = recipe
@@ -170,7 +189,9 @@ class Batches:
         plan = self._drawn(seed, epoch)
         there = plan.to(self._device)
         end = self.steps_per_epoch if steps is None else min(first + steps, self.steps_per_epoch)
-        for step, (images, places) in zip(range(first, end), self._source.train(plan.order[first:end]), strict=True):
+        crops = None if plan.crops is None else plan.crops[first:end]
+        source = self._source.train(plan.order[first:end], crops)
+        for step, (images, places) in zip(range(first, end), source, strict=True):
             yield (
                 self._normalised(self._cut(images, places, there.shifts[step], there.mirrored[step])),
                 self._labels["train"][there.order[step]],
@@ -233,11 +254,19 @@ class Batches:
             yield self._normalised(images), their_labels
 
 
-def _source_of(data: ImageData, border: int, device: str) -> ImageSource:
+def crops_error(recipe: Recipe, name: str) -> DataError:
+    """What to raise where a recipe cuts boxes out of images that are not decoded for every epoch anew."""
+    return DataError(
+        f"images must be streamed from a folder for resized_crop, which recipe {recipe.name} has ({name} is held in "
+        "memory): --dataset folder without --no-stream, or --set resized_crop=0"
+    )
+
+
+def _source_of(data: ImageData, recipe: Recipe, device: str) -> ImageSource:
     if data.files is None:
-        return HeldImages(data, border, device)
+        return HeldImages(data, recipe.crop, device)
     train, test = data.files
-    return StreamedImages(train, test, border, device)
+    return StreamedImages(train, test, recipe.crop, device, least=recipe.resized_crop)
 
 
 def _shuffled(count: int, seed: int) -> Tensor:

@@ -35,7 +35,9 @@ T = TypeVar("T")
 
 
 class Group:
-    """The processes that train a network together. This one is of a process that is alone; see also :class:`Ranks`.
+    """The processes that train a network together. This one is of a process that is alone.
+
+    Those of several are :class:`~ticketkit.train.distributed.Ranks`.
 
     All ranks must call the same methods in the same order, :meth:`claim` excepted.
 
@@ -102,7 +104,7 @@ class _Counters(Protocol):
 
 
 class Ranks(Group):
-    """Several processes, in torch's default process group; see :func:`joined`.
+    """Several processes, in torch's default process group; see :func:`~ticketkit.train.distributed.joined`.
 
     Args:
         store: What the ranks found each other by.
@@ -214,12 +216,7 @@ class RankBatches(Batches):
         self._columns_of_rank = slice(group.rank * share, (group.rank + 1) * share)
 
     def _drawn(self, seed: int, epoch: int) -> EpochPlan:
-        plan, mine = super()._drawn(seed, epoch), self._columns_of_rank
-        return EpochPlan(
-            order=plan.order[:, mine].contiguous(),
-            shifts=plan.shifts[:, mine].contiguous(),
-            mirrored=plan.mirrored[:, mine].contiguous(),
-        )
+        return super()._drawn(seed, epoch).columns(self._columns_of_rank)
 
 
 def check_shares(recipe: Recipe, group: Group) -> None:

@@ -51,7 +51,7 @@ def evaluate(model: nn.Module, batches: Batches, compute: Compute) -> Scores:
 
 
 def accuracy_of(model: nn.Module, batches: Batches, compute: Compute) -> float:
-    """Test accuracy in [0, 1]; see :func:`evaluate`."""
+    """Test accuracy in [0, 1], in evaluation mode."""
     return evaluate(model, batches, compute).accuracy
 
 

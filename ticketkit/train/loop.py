@@ -35,12 +35,18 @@ class Progress:
         epochs: Epochs of the whole training.
         step: Optimiser steps done since step 0 of the schedule.
         loss: Mean training loss of the last epoch.
+        steps: Optimiser steps of the last epoch.
+        seconds: Wall time of these steps.
+        learning_rate: Learning rate of the last of them.
     """
 
     epoch: int
     epochs: int
     step: int
     loss: float
+    steps: int
+    seconds: float
+    learning_rate: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +167,7 @@ def train(
         )
         steps_began, steps_before = time.perf_counter(), step
         while step < end:
-            epoch, begun_at = step // per_epoch, step
+            epoch, begun_at, clock = step // per_epoch, step, time.perf_counter()
             epoch_end = min((epoch + 1) * per_epoch, end)
             rates = [learning_rate(recipe, later, per_epoch) for later in range(step, epoch_end)]
             steps.begin_epoch(seed, epoch, step % per_epoch, rates)
@@ -170,6 +176,7 @@ def train(
             group.average(steps.losses)
             # The epoch's one synchronisation with the device.
             loss = float(steps.losses) / (step - begun_at)
+            stepped = time.perf_counter() - clock
             guard.check(loss, step, steps, ended=step == end)
             due = checkpoint is not None and group.leads and checkpoint.is_due()
             if (due or guard.is_due()) and steps.flat.are_finite():
@@ -177,7 +184,17 @@ def train(
                 if checkpoint is not None and due:
                     checkpoint.save(sound)
             if on_epoch is not None:
-                on_epoch(Progress(epoch=epoch + 1, epochs=recipe.epochs, step=step, loss=loss))
+                on_epoch(
+                    Progress(
+                        epoch=epoch + 1,
+                        epochs=recipe.epochs,
+                        step=step,
+                        loss=loss,
+                        steps=step - begun_at,
+                        seconds=stepped,
+                        learning_rate=rates[-1],
+                    )
+                )
         if not steps.flat.pruned_are_zero():
             raise RunError("pruned weights must stay exactly zero through training (some are not)")
         stepping, waiting = time.perf_counter() - steps_began, batches.waited - waited

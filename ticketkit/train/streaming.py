@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ticketkit.data.files import IN_PROCESS, Decoder, ImageFiles, interrupts_blocked, processors
+from ticketkit.data.files import IN_PROCESS, Decoder, ImageFiles, RandomCrops, interrupts_blocked, processors
 from ticketkit.errors import DataError, RunError
 from ticketkit.train.sources import EVALUATION_BATCH, Part, bordered
 
@@ -29,7 +29,8 @@ AHEAD = 4
 MEMORY_SHARE = 0.25
 """The part of the memory that decoded images may take before they are streamed: on the CPU they are held twice."""
 
-Paths = tuple[str, ...]
+Piece = tuple[tuple[str, ...], RandomCrops | None]
+"""Files that a process decodes at a time, and what is cut out of them at random."""
 
 
 def memory_budget(device: str = "auto") -> int:
@@ -63,11 +64,13 @@ class StreamedImages:
         test: The files of the test images, of the same shape.
         border: Width of the black border that training images are given, in pixels.
         device: Where images are copied to.
+        least: The least area of boxes that are cut out of training images, as a fraction; 0 for none.
     """
 
-    def __init__(self, train: ImageFiles, test: ImageFiles, border: int, device: str) -> None:
+    def __init__(self, train: ImageFiles, test: ImageFiles, border: int, device: str, *, least: float = 0.0) -> None:
         self._files: dict[Part, ImageFiles] = {"train": train, "test": test}
         self._border = border
+        self._least = least
         self._to_device = _CudaCopies(device) if device.startswith("cuda") else _HostCopies()
         self._workers = _workers(train)
         # As many readers as there are epochs at a time: one, unless several threads train.
@@ -79,30 +82,37 @@ class StreamedImages:
         """See :class:`~ticketkit.train.sources.ImageSource`."""
         return self._to_device.waited
 
-    def train(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, order: Tensor, crops: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """See :class:`~ticketkit.train.sources.ImageSource`."""
-        for images in self._batches("train", order.unbind()):
+        for images in self._batches("train", order.unbind(), None if crops is None else crops.unbind()):
             yield bordered(images, self._border), torch.arange(len(images), device=images.device)
 
     def plain(self, part: Part, order: Tensor) -> Iterator[Tensor]:
         """See :class:`~ticketkit.train.sources.ImageSource`."""
         yield from self._batches(part, torch.split(order, EVALUATION_BATCH))
 
-    def _batches(self, part: Part, order: Sequence[Tensor]) -> Iterator[Tensor]:
+    def _batches(self, part: Part, order: Sequence[Tensor], crops: Sequence[Tensor] | None = None) -> Iterator[Tensor]:
         files = self._files[part].paths
         batches = [[*range(0, len(batch), PIECE)] for batch in order]
-        paths = (
-            tuple(files[position] for position in batch[start : start + PIECE].tolist())
-            for batch, starts in zip(order, batches, strict=True)
+        seeds_of: Sequence[Tensor | None] = [None] * len(order) if crops is None else crops
+        wanted = (
+            (
+                tuple(files[position] for position in batch[start : start + PIECE].tolist()),
+                None if seeds is None else self._crops(seeds[start : start + PIECE]),
+            )
+            for batch, seeds, starts in zip(order, seeds_of, batches, strict=True)
             for start in starts
         )
         with self._reader() as reader:
-            pieces = reader.read(paths)
+            pieces = reader.read(wanted)
             for starts in batches[:-1]:
                 yield self._to_device(pieces, len(starts))
             last = [self._to_device(pieces, len(starts)) for starts in batches[-1:]]
         # Whoever trains takes the last batch and then evaluates: the reader must be free by then.
         yield from last
+
+    def _crops(self, seeds: Tensor) -> RandomCrops:
+        return RandomCrops(least=self._least, seeds=tuple(seeds.tolist()))
 
     @contextmanager
     def _reader(self) -> Iterator[_Reader]:
@@ -134,8 +144,8 @@ class _Decoding(Dataset["Tensor | str"]):
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
 
-    def __getitem__(self, paths: Paths) -> Tensor | str:
-        images, faults = self._decoder(paths)
+    def __getitem__(self, piece: Piece) -> Tensor | str:
+        images, faults = self._decoder(*piece)
         if faults:
             return f"a streamed image must stay as it was when the data set was loaded: {faults[0]}"
         return torch.from_numpy(images)
@@ -151,7 +161,7 @@ class _Reader:
     """
 
     def __init__(self, decoder: Decoder, workers: int, *, pinned: bool) -> None:
-        self._order: list[Iterable[Paths]] = [()]
+        self._order: list[Iterable[Piece]] = [()]
         self._loader: DataLoader[Tensor | str] = DataLoader(
             _Decoding(decoder),
             batch_size=None,
@@ -164,7 +174,7 @@ class _Reader:
             generator=torch.Generator(),  # its base seed shall not come from, and so move, the global generator
         )
 
-    def read(self, order: Iterable[Paths]) -> Iterator[Tensor]:
+    def read(self, order: Iterable[Piece]) -> Iterator[Tensor]:
         """Decode pieces, in order, some of them ahead of being asked for.
 
         Raises:
@@ -191,10 +201,10 @@ class _Reader:
 class _Replaceable:
     """An order of pieces that is looked up anew whenever the loader begins an epoch."""
 
-    def __init__(self, order: list[Iterable[Paths]]) -> None:
+    def __init__(self, order: list[Iterable[Piece]]) -> None:
         self._order = order
 
-    def __iter__(self) -> Iterator[Paths]:
+    def __iter__(self) -> Iterator[Piece]:
         return iter(self._order[0])
 
 

@@ -108,7 +108,7 @@ class Bench:
 
     @property
     def rewound(self) -> Tensors:
-        """The dense network's weights at the rewind step: θ_r.
+        """The dense network's weights at the rewind step, θ_r.
 
         Raises:
             RecipeError: If the training does not reach it.
@@ -148,7 +148,7 @@ class Bench:
 
         Args:
             kept: How many weights to keep.
-            rewinding: What is rewound after each level; see :func:`ticketkit.find.find_ticket`.
+            rewinding: What is rewound after each level; see :func:`ticketkit.find_ticket`.
         """
         last = self.level_above(kept, rewinding)
         mask = drop_count(magnitudes(last.tensors, last.mask), last.mask, last.kept - kept)

@@ -89,7 +89,7 @@ def verify_ticket(
         ticket: The ticket.
         data: What to train and test on.
         recipe: How to train.
-        arms: Names of :data:`ARMS` to compare with; the ticket itself is always trained.
+        arms: Names of :data:`~ticketkit.verify.ARMS` to compare with; the ticket itself is always trained.
         rivals: Other tickets to compare with, by the name they are to have; of networks with the same data.
         seeds: One training of every arm for each. They are not those of ``find``: verifying a ticket with the seed
             that it was found with trains it in another data order.

@@ -28,7 +28,7 @@ def test_a_decoder_names_each_image_that_is_not_what_it_must_be(tmp_path):
         str(tmp_path / "none.png"),
         save(tmp_path / "e.png", other),
     ]
-    images, faults = Decoder(shape=(1, 4, 5), image_size=None)(paths)
+    images, faults = Decoder(shape=(1, 4, 5))(paths)
     assert images.shape == (5, 4, 5, 1)
     assert np.array_equal(images[0, ..., 0], grey)
     assert np.array_equal(images[4, ..., 0], other)
@@ -43,14 +43,14 @@ def test_a_decoder_names_each_image_that_is_not_what_it_must_be(tmp_path):
 def test_sums_of_a_part_are_those_of_its_pixels(tmp_path):
     pixels = [np.full((300, 300, 3), 255, dtype=np.uint8), make_pixels(1, 300, 300, 3)]  # squares pass 2**32
     paths = tuple(save(tmp_path / f"{index}.png", image) for index, image in enumerate(pixels))
-    (part,) = ImageFiles(paths=paths, decoder=Decoder(shape=(3, 300, 300), image_size=None)).parts()
+    (part,) = ImageFiles(paths=paths, decoder=Decoder(shape=(3, 300, 300))).parts()
     whole = np.stack(pixels).astype(np.int64)
     assert np.array_equal(part.images, whole.transpose(0, 3, 1, 2))
     assert np.array_equal(part.sums, [whole.sum(axis=(0, 1, 2)), (whole**2).sum(axis=(0, 1, 2))])
 
 
 def test_files_are_chosen_as_an_array_chooses():
-    decoder = Decoder(shape=(3, 2, 2), image_size=None)
+    decoder = Decoder(shape=(3, 2, 2))
     images = ImageFiles(paths=tuple("abcdef"), decoder=decoder, workers=3)
     assert images.shape == (6, 3, 2, 2)
     assert images[2:].paths == tuple("cdef")

@@ -190,6 +190,27 @@ def test_request_refuses_less_than_one(field):
         DataRequest(**{field: 0})
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 1 / 3, 0.999, 1])
+def test_a_fraction_is_a_limit(fraction):
+    data = load_data("digits")
+    part = data.fraction(fraction)
+    limited = data.limited(round(898 * fraction))
+    assert (part.name, part.fingerprint) == (limited.name, limited.fingerprint)
+    shares = np.bincount(part.train_labels, minlength=10) - fraction * np.bincount(data.train_labels)
+    assert np.all(np.abs(shares) <= 1.5)  # each class keeps its share, to within an image and the rounding of all
+    assert len(part.test_labels) == 899
+
+
+def test_of_a_tiny_fraction_one_image_is_left():
+    assert make_data().fraction(1e-9).name == "toy[:1]"
+
+
+@pytest.mark.parametrize("fraction", [0, -0.5, 1.01, float("nan")])
+def test_a_fraction_is_in_its_range(fraction):
+    with pytest.raises(DataError, match=r"^fraction of training images must be above 0 and at most 1 \(got .+\): toy$"):
+        make_data().fraction(fraction)
+
+
 def test_load_data_knows_its_data_sets():
     assert {"cifar10", "digits", "folder"} <= set(DATASETS)
     with pytest.raises(DataError, match=r"data set must be one of .*\(got 'digit'\); did you mean 'digits'\?"):

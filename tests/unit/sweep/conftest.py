@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ticketkit.data import DATASETS, ImageData
+from ticketkit.data import DATASETS, DataSet, Facts, ImageData
 from ticketkit.recipe import Recipe
 from ticketkit.sweep import Study
-from ticketkit.sweep.laboratory import data_of
+from ticketkit.sweep.laboratory import data_of, loaded
 from ticketkit.sweep.plan import Plan, plan_study
 from ticketkit.sweep.study import DataChoice, PolicyChoice, Source
 
@@ -45,10 +45,11 @@ def make_study() -> Callable[..., Study]:
 def on_stripes(stripes: ImageData) -> Iterator[DataChoice]:
     """Data that a network is tested on in no time, known as ``stripes`` for as long as a module's tests run."""
     assert "stripes" not in DATASETS
+    facts = Facts(name="stripes", title="stripes", source="embedded")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(DATASETS._values, "stripes", lambda _request: stripes)
+        patch.setitem(DATASETS._values, "stripes", DataSet(facts=facts, load=lambda _request: stripes))
         yield DataChoice(dataset="stripes")
-    data_of.cache_clear()
+    loaded.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ def test_a_recipe_s_own_file_may_be_named(read: Callable[[str], Study], tmp_path
         ('sources = [{ data = "digits" }]', r"missing required field `arch` - at `\$\.sources\[0\]`"),
         (
             'sources = [{ arch = "resnet20", data = { size = 3 } }]',
-            r"fields of data must be among dataset, data_dir, image_size, limit \(got 'size'\)",
+            r"fields of data must be among dataset, .*, limit, fraction \(got 'size'; did",
         ),
         (
             'sources = [{ arch = "resnet20", recipe = { base = "quick", speed = 3 } }]',

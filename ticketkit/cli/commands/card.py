@@ -36,10 +36,15 @@ def command(
 ) -> None:
     """Print a ticket's card in Markdown: what it is, how good, how it was made, and how to make it again.
 
-    Its front matter is what the Hugging Face Hub reads. Of a ticket elsewhere the header alone is read.
+    Its front matter is what the Hugging Face Hub reads. Of a ticket elsewhere the header alone is read. The card goes
+    to standard output, or to --out.
 
     \b
-    ticketkit card resnet20.st --license mit --report resnet20.verify.json -o README.md
+    Examples:
+      ticketkit card resnet20.st
+          Print it.
+      ticketkit card resnet20.st --license mit --report a.verify.json -o README.md
+          With a licence and the results of a verification.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.atomic import write_text
     from ticketkit.bundle import load_ticket, read_header

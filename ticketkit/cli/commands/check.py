@@ -6,7 +6,9 @@ What it prints with ``--json`` is described in ``formats/check-v1.md``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,9 +19,13 @@ from ticketkit.cli.output import echo, echo_json, percent, printable
 from ticketkit.cli.references import TICKET, TicketArgument
 
 if TYPE_CHECKING:
+    from ticketkit.bundle import BundleHeader
     from ticketkit.signing import PublicKey
 
 EXIT_BAD = 1
+LARGE = 1 << 28
+"""Bytes of a file that takes about a second, from which on a bar shows how far it is."""
+
 _ID_SHOWN = slice(len("sha256:"), len("sha256:") + 12)
 """Enough of an id to tell tickets apart, and to leave a line room for the rest; ``--json`` has all of it."""
 
@@ -61,14 +67,19 @@ def command(
     """Read tickets whole, check all that a reader must check, and say of each whether it is sound, in one line.
 
     That is its layout, its document and the id of that, its network's layers, and each tensor's hash, mask and values.
-    Nothing is decoded, and no file is held in memory. Exits with 1 if any file is bad.
+    Nothing is decoded, and no file is held in memory.
 
     With --signer, a ticket must be signed as well, and the keys that have signed it stand below its line. Without it,
     signatures are not looked at.
 
+    Exits with 0 if all files are good, with 1 if any is bad.
+
     \b
-    ticketkit check *.st
-    ticketkit check resnet20.st --signer alice.pub
+    Examples:
+      ticketkit check resnet20.st resnet20-to-resnet56.st
+          Are both sound?
+      ticketkit check resnet20.st --signer alice.pub
+          Is it sound, and did Alice sign it?
     """  # noqa: D301 - click wants the backspace itself
     if signature is not None and not signer_files:
         raise click.UsageError("--signature goes with --signer: without a key it vouches for nothing")
@@ -112,7 +123,8 @@ def _check(named: TicketArgument, signers: Mapping[PublicKey, str], signature: P
     try:
         path = named.file()
         header = read_header(path)
-        ticket = load_tensors(header, mapped=True)
+        with _watched(header) as on_hashed:
+            ticket = load_tensors(header, mapped=True, on_hashed=on_hashed)
         if signers:
             from ticketkit.signing import signature_path, verify_id
 
@@ -131,6 +143,27 @@ def _check(named: TicketArgument, signers: Mapping[PublicKey, str], signature: P
         sparsity=ticket.sparsity,
         signed_by=signed_by,
     )
+
+
+@contextmanager
+def _watched(header: BundleHeader) -> Iterator[Callable[[int], None] | None]:
+    """A bar for a file that takes a while to read; what draws it is imported only then."""
+    if header.file_bytes < LARGE:
+        yield None
+        return
+    from ticketkit.cli.progress import bytes_bar
+
+    done = 0
+    lock = threading.Lock()
+    with bytes_bar(header.path.name) as advance:
+
+        def add(size: int) -> None:
+            nonlocal done
+            with lock:
+                done += size
+                advance(done, header.file_bytes)
+
+        yield add
 
 
 def _lines(file: _Checked, signers: Mapping[PublicKey, str]) -> list[str]:

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.atomic import write_text
-from ticketkit.cli.output import command_line, counted, echo, echo_json, fields, percent, text_table
+from ticketkit.cli.output import command_line, counted, echo, echo_json, fields, percent, say_opening, text_table
+from ticketkit.cli.progress import TrainingProgress
 from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.cli.training import (
     DATA_OPTIONS,
     TRAINING_OPTIONS,
     Setting,
-    TrainingProgress,
     describe_device,
     found_on,
     load_setting,
     recipe_for,
     with_options,
 )
+from ticketkit.cli.training_log import ACCURACY, LOG_OPTION, TrainingLog, run_name
 from ticketkit.errors import TicketkitError
 from ticketkit.report.connection import STABLE_BELOW, Connection, Curve, Point, connections_to_json
 
@@ -55,7 +56,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
     show_default=True,
     help="Where in the schedule every training starts: at the ticket's rewind step, or at step 0, with the warm-up.",
 )
-@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS)
+@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, LOG_OPTION)
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the result as JSON here.")
 @click.option("--force", is_flag=True, help="Replace the result if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -68,8 +69,10 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
+    resize: int | None,
     stream: bool | None,
     limit: int | None,
+    fraction: float | None,
     recipe: str | None,
     overrides: tuple[str, ...],
     device: str,
@@ -78,6 +81,7 @@ def command(
     compiled: bool,
     graphs: bool,
     deterministic: bool,
+    log_dir: Path | None,
     out: Path | None,
     force: bool,
     as_json: bool,
@@ -85,11 +89,19 @@ def command(
     """Train a ticket twice under different data order, and see whether accuracy falls between the two ends.
 
     Both trainings start from the ticket's weights; the network is then evaluated along the straight line between them,
-    its running statistics recomputed at every point. Several tickets are trained alike: with the data and the recipe
-    that the first of them was found with, unless others are given.
+    its running statistics recomputed at every point. If accuracy falls nowhere on the line by 2 points or more, the
+    ticket is stable to the noise of SGD.
+
+    Several tickets are trained alike: with the data and the recipe that the first of them was found with, unless others
+    are given. The result goes to --out as JSON, for ticketkit report.
 
     \b
-    ticketkit connect resnet32.st resnet20-to-resnet32.st --pairs 3 -o connect.json
+    Examples:
+      ticketkit connect resnet32.st
+          One pair of trainings, 30 points between their ends.
+      ticketkit connect resnet32.st resnet20-to-resnet32.st --pairs 3 \\
+            -o connect.json
+          Is the stretched ticket as stable as the one that was found?
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_ticket
     from ticketkit.connect import connect_ticket
@@ -98,12 +110,15 @@ def command(
         raise TicketkitError(f"a result must not be overwritten without --force (a file is there already): {out}")
     tickets = {name: load_ticket(ticket.file()) for name, ticket in _names(named).items()}
     first = next(iter(tickets.values()))
+    log = TrainingLog(log_dir)
     setting = load_setting(
         dataset=dataset or found_on(first, named[0].path),
         data_dir=data_dir,
         image_size=image_size,
+        resize=resize,
         stream=stream,
         limit=limit,
+        fraction=fraction,
         recipe=recipe_for(first, recipe, overrides, named[0].path),
         device=device,
         precision=precision,
@@ -114,11 +129,11 @@ def command(
     )
     seeds = [first_seed + number for number in range(pairs)]
     work = {name: _Work.of(ticket, setting, start, points) for name, ticket in tickets.items()}
-    echo(*_opening(tickets, setting, seeds, work), err=as_json)
+    say_opening(*_opening(tickets, setting, seeds, work), beside_json=as_json)
     connections = []
-    with TrainingProgress(sum(pairs * steps.total for steps in work.values())) as bar:
+    with TrainingProgress(sum(pairs * steps.total for steps in work.values())) as bar, log:
         for name, ticket in tickets.items():
-            watcher = _Watcher(bar, name, work[name])
+            watcher = _Watcher(bar, log, name, work[name])
             connection = connect_ticket(
                 ticket,
                 setting.data,
@@ -213,10 +228,11 @@ class _Work:
 
 
 class _Watcher:
-    """Follows one ticket's pairs with the progress bar."""
+    """Follows one ticket's pairs with the progress bar and the log."""
 
-    def __init__(self, bar: TrainingProgress, name: str, work: _Work) -> None:
+    def __init__(self, bar: TrainingProgress, log: TrainingLog, name: str, work: _Work) -> None:
         self._bar = bar
+        self._log = log
         self._name = name
         self._work = work
         self._points = 0
@@ -224,6 +240,7 @@ class _Watcher:
     def on_epoch(self, seed: int, end: int, progress: Progress) -> None:
         label = f"{self._name}, seed {seed}, end {end + 1}  epoch {progress.epoch}/{progress.epochs}"
         self._bar.epoch(label, end * self._work.training + progress.step - self._work.first_step)
+        self._log.epoch(self._run(seed, f"end-{end + 1}"), progress)
 
     def on_point(self, seed: int, point: Point) -> None:
         self._points += 1
@@ -238,6 +255,13 @@ class _Watcher:
             f"barrier {100 * curve.barrier:.2f}  {curve.seconds:.1f} s"
         )
         self._bar.done(line, self._work.total)
+        last = self._work.first_step + self._work.training
+        for end, accuracy in enumerate(curve.ends):
+            self._log.end(self._run(curve.seed, f"end-{end + 1}"), last, {ACCURACY: accuracy})
+        self._log.curve(self._run(curve.seed, "line"), curve)
+
+    def _run(self, seed: int, part: str) -> str:
+        return run_name(self._name, f"seed-{seed}", part)
 
 
 def _table(connections: Sequence[Connection]) -> list[str]:

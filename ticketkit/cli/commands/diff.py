@@ -6,15 +6,19 @@ What it prints with ``--json`` is described in ``formats/diff-v1.md``.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ticketkit.cli.output import MAX_WIDTH, counted, echo, echo_json, fields, printable, shortened, text_table
 from ticketkit.cli.overlap import overlap_summary, overlap_table
+from ticketkit.cli.pictures import FORCE_OPTION, LAYER_OPTION, PLOT_OPTION, add_picture, picture_files
 from ticketkit.cli.references import TICKET, TicketArgument
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ticketkit.report.difference import Difference, FieldDifference
 
 _VALUE_WIDTH = 21
@@ -25,20 +29,51 @@ _VALUE_WIDTH = 21
 @click.argument("other", type=TICKET)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, as formats/diff-v1.md specifies it.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the tensors with their hashes.")
-def command(first: TicketArgument, other: TicketArgument, *, as_json: bool, no_verify: bool) -> None:
+@PLOT_OPTION
+@LAYER_OPTION
+@FORCE_OPTION
+def command(
+    first: TicketArgument,
+    other: TicketArgument,
+    *,
+    as_json: bool,
+    no_verify: bool,
+    plot: Path | None,
+    layer: str | None,
+    force: bool,
+) -> None:
     """Show where two tickets differ: in network and provenance, and, if they are of one network, layer by layer.
 
-    Exits with 0 whether or not they differ.
+    Exits with 0 whether or not they differ. --plot draws what they share of each layer, or, if they are of different
+    networks, how dense each unit is in both.
 
     \b
-    ticketkit diff resnet20-seed0.st resnet20-seed1.st
+    Examples:
+      ticketkit diff resnet20-seed0.st resnet20-seed1.st
+          What differs, and how far the masks overlap.
+      ticketkit diff a.st b.st --plot overlap.png
+          Draw what they share, layer by layer.
+      ticketkit diff a.st b.st --plot masks.png --layer blocks.4.conv1
+          Draw both masks of one layer.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_ticket
     from ticketkit.report.difference import FORMAT, Difference
 
+    files = picture_files(plot, layer=layer, force=force)
     left, right = (load_ticket(ticket.file(), verify=not no_verify, mapped=True) for ticket in (first, other))
     found = Difference.of(left, right)
     name, other_name = str(first), str(other)
+
+    def draw() -> Figure:
+        from ticketkit.report.figures import draw_difference, draw_layer_difference
+
+        names = first.name, other.name
+        if layer is None:
+            return draw_difference(left, right, names)
+        return draw_layer_difference(left, right, layer, names)
+
+    add_picture(files, plot, draw)
+    files.write()
     if as_json:
         comparison = None if found.overlap is None else {"path": other_name} | found.overlap.to_json()
         content = {
@@ -50,6 +85,8 @@ def command(first: TicketArgument, other: TicketArgument, *, as_json: bool, no_v
         return
     networks = left.arch.name if left.arch == right.arch else f"{left.arch.name} and {right.arch.name}"
     blocks = [fields([("first", name), ("id", found.id), ("network", networks)]), *_blocks(found, other_name)]
+    if plot is not None:
+        blocks.append(fields([("picture", click.format_filename(plot))]))
     echo("\n\n".join("\n".join(block) for block in blocks))
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import click
 
 from ticketkit.cli.commands.import_ import InteropCommand, check_kind, warn
+from ticketkit.cli.completions import complete_formats
 from ticketkit.cli.output import echo, echo_json, fields, percent
 from ticketkit.cli.references import TICKET, TicketArgument
 
 
 @click.command("export", cls=InteropCommand, short_help="Write a ticket as another tool's files.")
-@click.argument("kind", callback=check_kind)
+@click.argument("kind", callback=check_kind, shell_complete=complete_formats)
 @click.argument("ticket", type=TICKET)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
@@ -31,11 +32,14 @@ def command(kind: str, ticket: TicketArgument, path: Path, *, mask: Path | None,
     """Write a ticket as another tool's files, each whole or not at all.
 
     PATH is a file, or for open-lth a folder. A name that ends in .safetensors makes a safetensors file, any other one
-    torch's .pth.
+    torch's .pth. What the format cannot hold is noted on standard error.
 
     \b
-    ticketkit export open-lth resnet20.st resnet20-lth
-    ticketkit export sparse-bitmask resnet20.st resnet20.safetensors
+    Examples:
+      ticketkit export open-lth resnet20.st resnet20-lth
+          A folder as open_lth writes it.
+      ticketkit export sparse-bitmask resnet20.st resnet20.safetensors
+          Sparse weights as compressed-tensors holds them.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_ticket
     from ticketkit.interop import export_ticket

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.arch import parse_arch
-from ticketkit.cli.output import echo, echo_json
+from ticketkit.cli.completions import complete_networks
+from ticketkit.cli.output import echo, echo_json, say_opening
+from ticketkit.cli.progress import TrainingProgress
 from ticketkit.cli.ranks import Place
 from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand
 from ticketkit.cli.search import DEMONSTRATION, closing, document, level_line, opening, table
@@ -23,11 +25,12 @@ from ticketkit.cli.training import (
     PROFILE_OPTION,
     TRAINING_OPTIONS,
     Setting,
-    TrainingProgress,
     load_setting,
     profile_lines,
     with_options,
 )
+from ticketkit.cli.training_log import ACCURACY, LOG_OPTION, TrainingLog, run_name
+from ticketkit.data import DATASETS
 from ticketkit.errors import BundleError, TicketkitError
 from ticketkit.recipe import load_recipe
 
@@ -36,21 +39,30 @@ if TYPE_CHECKING:
     from ticketkit.ticket import Ticket
     from ticketkit.train import Progress
 
-DEFAULT_RECIPES = {DEMONSTRATION: "quick"}
-OTHER_RECIPE = "fast-cifar"
-
 
 @click.command(cls=ResumableCommand, short_help="Find a winning ticket: IMP with rewinding.")
-@click.option("--arch", required=True, metavar="NAME", help="The network, such as resnet20 or resnet20-w8.")
-@click.option("--width", type=click.IntRange(min=1), help="Channels of its first stage, instead of the family's own.")
-@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PROFILE_OPTION)
-@click.option("--levels", type=click.IntRange(min=0), help="How often to prune (default: 14).")
 @click.option(
-    "--sparsity", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Or: prune to this sparsity."
+    "--arch",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_networks,
+    help="The network, such as resnet20 or resnet20-w8.",
+)
+@click.option("--width", type=click.IntRange(min=1), help="Channels of its first stage.  [default: its family's]")
+@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PROFILE_OPTION)
+@click.option("--levels", type=click.IntRange(min=0), help="How often to prune.  [default: 14]")
+@click.option(
+    "--sparsity",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Or: prune until at least this fraction of the weights is pruned.",
 )
 @click.option("--rate", type=float, default=0.2, show_default=True, help="Fraction of the remaining weights to prune.")
-@click.option("--rewind", metavar="1000it|2ep", help="The step or epoch to rewind to, instead of the recipe's.")
-@click.option("--prune-head/--no-prune-head", default=None, help="Whether to prune the output layer's weight.")
+@click.option("--rewind", metavar="1000it|2ep", help="The step or epoch to rewind to.  [default: the recipe's]")
+@click.option(
+    "--prune-head/--no-prune-head",
+    default=None,
+    help="Whether to prune the output layer's weight.  [default: as its family]",
+)
 @click.option(
     "--tolerance",
     type=float,
@@ -60,12 +72,13 @@ OTHER_RECIPE = "fast-cifar"
 )
 @click.option("--allow-collapse", is_flag=True, help="Go on with a level of which a whole layer is pruned.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of initialisation, data order, augmentation.")
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="The ticket (default: NAME.st).")
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="The ticket.  [default: NAME.st]")
 @click.option("--force", is_flag=True, help="Replace the ticket if it exists.")
 @click.option("--keep-levels", is_flag=True, help="Write each level's ticket too: NAME-L01.st and so on.")
 @click.option("--run-dir", type=click.Path(path_type=Path, file_okay=False), help="Keep what a killed run needs here.")
 @click.option("--resume", is_flag=True, help="Go on with the run that --run-dir holds.")
 @CHECKPOINT_OPTION
+@LOG_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     arch: str,
@@ -73,8 +86,10 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
+    resize: int | None,
     stream: bool | None,
     limit: int | None,
+    fraction: float | None,
     recipe: str | None,
     overrides: tuple[str, ...],
     device: str,
@@ -98,20 +113,34 @@ def command(
     run_dir: Path | None,
     resume: bool,
     checkpoint_seconds: float,
+    log_dir: Path | None,
     as_json: bool,
 ) -> None:
     """Find a winning ticket by iterative magnitude pruning with rewinding.
 
+    The dense network is trained; then, level by level, the smallest of the remaining weights are pruned, the others go
+    back to where they were at the rewind step, and what is left is trained again. The last level's ticket is written to
+    --out: the mask, the rewound weights, the accuracy of every level and all that made it.
+
     With no other option than --arch it trains on 1,797 small pictures of digits that come with ticketkit, in a minute
     or two on a laptop. The paper's set-up is --dataset cifar10 --recipe paper-cifar.
 
-    \b
-    ticketkit find --arch resnet20 --dataset cifar10 --run-dir runs/resnet20
+    A run that is killed can be gone on with if it has a --run-dir. Where a training breaks, the ticket of the last
+    finished level is kept beside --out. Several GPUs, or machines, train one network together where torchrun starts the
+    command once on each.
 
-    Several GPUs, or machines, train one network together where torchrun starts the command on each:
-
     \b
-    torchrun --nproc-per-node 8 -m ticketkit find --arch imagenet-resnet50 --dataset folder ...
+    Examples:
+      ticketkit find --arch resnet20
+          A first look: digits, 14 levels of 20 %, to resnet20.st.
+      ticketkit find --arch resnet20 --dataset cifar10 --run-dir runs/resnet20
+          Download CIFAR-10 to data, and keep what a killed run needs;
+          the same command with --resume goes on.
+      ticketkit find --arch vgg16 --dataset cifar10 --sparsity 0.9 --log-dir logs
+          Prune to 90 %; "tensorboard --logdir logs" shows each training.
+      torchrun --nproc-per-node 8 -m ticketkit find --arch imagenet-resnet50 \\
+            --dataset folder --data-dir imagenet --recipe paper-imagenet
+          Eight GPUs train one network.
     """  # noqa: D301 - click wants the backspace itself
     if levels is not None and sparsity is not None:
         raise click.UsageError("--levels and --sparsity exclude each other: give one")
@@ -122,21 +151,27 @@ def command(
         raise click.UsageError(f"--width and the name must agree (got {width} and {arch})")
     out = out or Path(f"{spec.short_name}.st")
     dataset = dataset or DEMONSTRATION
-    chosen = load_recipe(
-        recipe or DEFAULT_RECIPES.get(dataset, OTHER_RECIPE), [*overrides, *([f"rewind={rewind}"] if rewind else [])]
-    )
+    changes = [*overrides, *([f"rewind={rewind}"] if rewind else [])]
+    if recipe is None:  # how the data set says it is trained
+        facts = DATASETS[dataset].facts
+        chosen = load_recipe(facts.recipe, [*facts.overrides, *changes])
+    else:
+        chosen = load_recipe(recipe, changes)
     place = Place.from_environment()
     device = place.device(device)
     with place.joined(device) as group:
         if group.leads:
             check_target(out, force=force or (resume and _is_done(run_dir, _level_count(levels, sparsity, rate))))
+        log = TrainingLog(log_dir if group.leads else None)
         with place.after_first(group):
             setting = load_setting(
                 dataset=dataset,
                 data_dir=data_dir,
                 image_size=image_size,
+                resize=resize,
                 stream=stream,
                 limit=limit,
+                fraction=fraction,
                 recipe=chosen,
                 device=device,
                 precision=precision,
@@ -178,10 +213,10 @@ def command(
             return
         for level in range(1, count + 1) if keep_levels else ():
             check_target(level_path(out, level), force=force or resume)
-        echo(*opening(spec, setting, count, rate, seed, group.size), err=as_json)
+        say_opening(*opening(spec, setting, count, rate, seed, group.size), beside_json=as_json)
         began = time.perf_counter()
-        with TrainingProgress(_total_steps(setting, count)) as progress:
-            watcher = _Watcher(progress, setting, count, keep=out if keep_levels else None, force=force)
+        with TrainingProgress(_total_steps(setting, count)) as progress, log:
+            watcher = _Watcher(progress, log, setting, count, keep=out if keep_levels else None, force=force)
             # A run folder holds what an interrupted run has done; one that broke would break again.
             ends = (TicketkitError, OSError) if run_dir is not None else (TicketkitError, OSError, KeyboardInterrupt)
             with watcher.keeping_last(out, ends):
@@ -242,10 +277,18 @@ class _Watcher:
     """Follows a run: its progress bar, its levels, and their tickets where they are to be kept."""
 
     def __init__(
-        self, progress: TrainingProgress, setting: Setting, levels: int, *, keep: Path | None, force: bool
+        self,
+        progress: TrainingProgress,
+        log: TrainingLog,
+        setting: Setting,
+        levels: int,
+        *,
+        keep: Path | None,
+        force: bool,
     ) -> None:
         self.reports: list[LevelReport] = []
         self._progress = progress
+        self._log = log
         self._levels = levels
         self._keep = keep
         self._force = force
@@ -256,6 +299,7 @@ class _Watcher:
     def on_epoch(self, level: int, progress: Progress) -> None:
         label = f"level {level}/{self._levels}  epoch {progress.epoch}/{progress.epochs}"
         self._progress.epoch(label, progress.step - (self._rewind if level else 0))
+        self._log.epoch(_run(level), progress)
 
     @contextmanager
     def keeping_last(self, out: Path, ends: tuple[type[BaseException], ...]) -> Iterator[None]:
@@ -272,8 +316,15 @@ class _Watcher:
         level = report.result.level
         show = self._progress.skip if report.resumed else self._progress.done
         show(level_line(report, self._levels), self._total - (self._rewind if level else 0))
+        self._log.end(_run(level), self._total, {ACCURACY: report.result.accuracy}, again=report.resumed)
+        self._log.level(report.ticket, report.result)
         if self._keep is not None and level:
             _write(report.ticket, level_path(self._keep, level), force=self._force)
+
+
+def _run(level: int) -> str:
+    """What a log calls a level's training."""
+    return run_name(f"level-{level:02d}")
 
 
 def _keep(ticket: Ticket, path: Path, *, force: bool) -> None:

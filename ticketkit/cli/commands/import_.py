@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ticketkit.cli.completions import complete_formats, complete_networks
 from ticketkit.cli.output import echo, echo_json, fields, percent
 from ticketkit.errors import BundleError
 
@@ -42,14 +43,19 @@ class InteropCommand(click.Command):
 
 
 @click.command("import", cls=InteropCommand)
-@click.argument("kind", callback=check_kind)
+@click.argument("kind", callback=check_kind, shell_complete=complete_formats)
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="The ticket (default: NAME.st).")
-@click.option("--arch", metavar="NAME", help="The network, such as resnet20-w8, where the files do not say it.")
+@click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="The ticket.  [default: NAME.st]")
+@click.option(
+    "--arch",
+    metavar="NAME",
+    shell_complete=complete_networks,
+    help="The network, such as resnet20-w8, where the files do not say it.",
+)
 @click.option(
     "--weights",
     type=click.Choice(["rewind", "final", "init"]),
-    help="open-lth: which to take (default: rewind). Others: which they are (default: final).",
+    help="open-lth: which to take. Others: which they are.  [default: rewind of open-lth, else final]",
 )
 @click.option("--step", type=click.IntRange(min=0), help="Training step of the weights, where the files do not say it.")
 @click.option(
@@ -72,11 +78,15 @@ def command(
     """Make a ticket of another tool's files. Nothing in them is executed.
 
     Files that end in .safetensors are read as such, all others as torch's .pth. Classes and input channels of the
-    network are those of the tensors.
+    network are those of the tensors. The ticket is written to --out; what the files do not say is noted on standard
+    error.
 
     \b
-    ticketkit import open-lth lottery_75db/replicate_1/level_3/main -o t.st
-    ticketkit import state-dict model.pth --mask mask.pth --arch resnet20
+    Examples:
+      ticketkit import open-lth lottery_75db/replicate_1/level_3/main -o t.st
+          A level's folder of open_lth.
+      ticketkit import state-dict model.pth --mask mask.pth --arch resnet20
+          Any state dict, with its masks, of a network that ticketkit knows.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import save_ticket
     from ticketkit.interop import import_ticket

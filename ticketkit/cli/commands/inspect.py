@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ticketkit.cli.files import ODD
 from ticketkit.cli.output import (
     MAX_WIDTH,
     bar,
@@ -19,11 +20,13 @@ from ticketkit.cli.output import (
     text_table,
 )
 from ticketkit.cli.overlap import overlap_summary, overlap_table
+from ticketkit.cli.pictures import FORCE_OPTION, LAYER_OPTION, PLOT_OPTION, add_picture, picture_files
 from ticketkit.cli.references import TICKET, TicketArgument
 
 if TYPE_CHECKING:
-    from ticketkit.provenance import Provenance, Results, Transformation
+    from ticketkit.cli.files import Files
     from ticketkit.report.sparsity import LayerSparsity, Sizes, SparsityReport
+    from ticketkit.ticket import Ticket
 
 _BAR_WIDTHS = range(4, 13)
 _SHORTEST_NAME = 8
@@ -40,23 +43,55 @@ _SHORTEST_NAME = 8
     type=TICKET,
     help="Show what the ticket shares with another of the same network, layer by layer.",
 )
-def command(ticket: TicketArgument, *, as_json: bool, no_verify: bool, other: TicketArgument | None) -> None:
+@PLOT_OPTION
+@LAYER_OPTION
+@click.option(
+    "--html",
+    "page",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all of it to this file: one page with tables, pictures and every layer's mask.",
+)
+@FORCE_OPTION
+def command(
+    ticket: TicketArgument,
+    *,
+    as_json: bool,
+    no_verify: bool,
+    other: TicketArgument | None,
+    plot: Path | None,
+    layer: str | None,
+    page: Path | None,
+    force: bool,
+) -> None:
     """Show what is in a ticket: its network, where it comes from, how sparse each layer is, what it costs in bytes.
 
     Every hash is checked first: a damaged file is named, not described. Of a ticket elsewhere the header alone is read,
-    unless it is compared with another.
+    unless it is compared with another, or drawn.
 
     \b
-    ticketkit inspect resnet20.st
-    ticketkit inspect resnet20.st --compare resnet20-seed1.st
-    ticketkit inspect hf://user/repo/resnet20.st
+    Examples:
+      ticketkit inspect resnet20.st
+          Provenance, sparsity by stage and layer, sizes.
+      ticketkit inspect resnet20.st --compare resnet20-seed1.st
+          What the masks of two tickets share, layer by layer.
+      ticketkit inspect hf://user/repo/resnet20.st
+          A ticket on the Hub; its header alone is fetched.
+      ticketkit inspect resnet20.st --plot densities.png
+          Draw the density of each layer and stage.
+      ticketkit inspect resnet20.st --plot mask.png --layer blocks.4.conv1
+          Draw one layer's mask and kernels.
+      ticketkit inspect resnet20.st --html resnet20.html
+          The same as one page.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_tensors, load_ticket, read_header
+    from ticketkit.report.facts import origin_facts, sparsity_facts
     from ticketkit.report.overlap import compare
     from ticketkit.report.sparsity import SparsityReport
 
+    files = picture_files(plot, page, layer=layer, force=force)
     overlap = None
-    if ticket.is_remote and other is None:
+    if ticket.is_remote and other is None and plot is None and page is None:
         header = ticket.header()
         report = SparsityReport.of_header(header)
     else:
@@ -65,6 +100,8 @@ def command(ticket: TicketArgument, *, as_json: bool, no_verify: bool, other: Ti
         report = SparsityReport.of(loaded, header, hashes_checked=not no_verify)
         if other is not None:
             overlap = compare(loaded, load_ticket(other.file(), verify=not no_verify, mapped=True))
+        _draw(files, loaded, report, str(ticket), plot=plot, layer=layer, page=page)
+        files.write()
     path = str(ticket)
     if as_json:
         comparison = None
@@ -73,86 +110,34 @@ def command(ticket: TicketArgument, *, as_json: bool, no_verify: bool, other: Ti
         content = report.to_json()
         echo_json({"format": content.pop("format"), "path": path} | content | {"comparison": comparison})
         return
-    blocks = [[printable(path)], _origin(report), _overall(report)]
+    blocks = [[printable(path)], fields(origin_facts(report)), fields(sparsity_facts(report))]
     if overlap is None or other is None:
         blocks += [_groups(report), _layers(report), _sizes(report.sizes)]
     else:
         blocks += [overlap_summary(overlap, str(other)), overlap_table(overlap)]
+    written = [("picture", plot), ("page", page)]
+    if shown := [(label, click.format_filename(file)) for label, file in written if file is not None]:
+        blocks.append(fields(shown))
     echo("\n\n".join("\n".join(block) for block in blocks))
 
 
-def _origin(report: SparsityReport) -> list[str]:
-    arch, provenance = report.architecture, report.provenance
-    pairs = [
-        ("network", f"{arch.name}: {arch.ends}"),
-        ("id", report.id),
-        ("", _checked(report)),
-        ("found by", _method(provenance)),
-    ]
-    if provenance.dataset is not None:
-        data = provenance.dataset
-        pairs.append(("data", f"{data.name}: {data.train:,} training and {data.test:,} test images"))
-    if provenance.recipe is not None:
-        pairs.append(("recipe", str(provenance.recipe.get("name", "without a name"))))
-    step = "" if report.weights.step is None else f", training step {report.weights.step:,}"
-    pairs.append(("weights", report.weights.role + step))
-    if report.results is not None and report.results.levels:
-        pairs.append(("results", _results(report.results, provenance.level)))
-    if provenance.parent is not None:
-        pairs.append(("parent", provenance.parent))
-    for transformation in provenance.transformations:
-        pairs += _transformation(transformation)
-    return fields(pairs)
+def _draw(
+    files: Files,
+    ticket: Ticket,
+    report: SparsityReport,
+    name: str,
+    *,
+    plot: Path | None,
+    layer: str | None,
+    page: Path | None,
+) -> None:
+    from ticketkit.report.figures import draw_layer, draw_ticket
 
+    add_picture(files, plot, lambda: draw_ticket(ticket) if layer is None else draw_layer(ticket, layer))
+    if page is not None:
+        from ticketkit.report.ticket_page import to_page
 
-def _checked(report: SparsityReport) -> str:
-    if report.hashes_checked:
-        return "every hash checked"
-    if report.masks_read:
-        return "hashes not checked"
-    return f"the header alone was read, {report.sizes.header:,} of {report.sizes.file:,} bytes; no hash checked"
-
-
-def _method(provenance: Provenance) -> str:
-    parts = [provenance.method]
-    for label in ("level", "rate", "seed"):
-        if (value := getattr(provenance, label)) is not None:
-            parts.append(f"{label} {value}")
-    return ", ".join(parts)
-
-
-def _results(results: Results, own_level: int | None) -> str:
-    named = {0: "dense"} | ({own_level: f"level {own_level}"} if own_level else {})
-    parts = [
-        f"{named[result.level]} {percent(result.accuracy)} test accuracy"
-        for result in results.levels
-        if result.level in named
-    ]
-    if results.winning_level is not None:
-        parts.append(f"last winning level {results.winning_level}")
-    return "; ".join(parts) or f"{len(results.levels)} levels"
-
-
-def _transformation(done: Transformation) -> Iterator[tuple[str, str]]:
-    yield done.kind[:8], f"{done.source} to {done.target} ({done.order})"
-    yield "", f"sparsity {percent(done.sparsity_before)} to {percent(done.sparsity_after)}"
-    stages = done.mapping.split("|")
-    if len(set(stages)) == 1:
-        yield "", f"every stage {stages[0]}"
-        return
-    for number, stage in enumerate(stages):
-        yield "", f"stage {number} {stage}"
-
-
-def _overall(report: SparsityReport) -> list[str]:
-    pruned = report.total - report.kept
-    return fields(
-        [
-            ("sparsity", f"{percent(report.sparsity)}: {pruned:,} of {report.total:,} prunable weights are pruned"),
-            ("", f"{percent(report.pruned_of_parameters)}: {pruned:,} of all {report.parameters:,} parameters"),
-            ("density", f"{percent(report.density)}: {report.kept:,} of {report.total:,} prunable weights are kept"),
-        ]
-    )
+        files.add(page, to_page(ticket, report, name).encode(errors=ODD))
 
 
 def _groups(report: SparsityReport) -> list[str]:

@@ -7,12 +7,13 @@ text), ``reference`` (where the ticket is then) and ``commit`` (its URL; null fo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from ticketkit.cli.commands.card import LICENCE_OPTION, REPORT_OPTION
-from ticketkit.cli.output import echo, echo_json, fields
+from ticketkit.cli.output import echo, echo_json, fields, is_quiet
 from ticketkit.cli.references import TICKET, TicketArgument
 
 
@@ -42,7 +43,11 @@ def command(
     where it has one, the card gets the ticket's name. Needs the extra hub and a token: hf auth login, or HF_TOKEN.
 
     \b
-    ticketkit push resnet20.st hf://user/tickets --license mit --dry-run
+    Examples:
+      ticketkit push resnet20.st hf://user/tickets --license mit --dry-run
+          Show the card and what would be sent.
+      ticketkit push resnet20.st hf://user/tickets --report a.verify.json
+          Send the ticket, its card and its results.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.errors import TicketkitError
     from ticketkit.sharing.card import load_report
@@ -57,6 +62,11 @@ def command(
     what = prepare_push(
         ticket.file(), to, name=called, licence=licence, reports=[(path, load_report(path)) for path in report_files]
     )
+    if is_quiet():
+        with suppress(ImportError):  # without the package, push says so
+            from huggingface_hub.utils.tqdm import disable_progress_bars
+
+            disable_progress_bars()
     commit = None if dry_run else push(what, private=private or None)
     sizes = [(what.name, what.ticket.stat().st_size), (README, len(what.card.encode()))]
     sizes += [(file, path.stat().st_size) for file, path in zip(what.report_names(), what.reports, strict=True)]

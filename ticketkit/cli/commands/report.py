@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ticketkit.atomic import replacing
+from ticketkit.cli.files import ODD, Files
 from ticketkit.cli.output import counted, echo, fields
-from ticketkit.errors import TicketkitError
+from ticketkit.cli.progress import counting
 
 if TYPE_CHECKING:
     from ticketkit.report.collect import Results
     from ticketkit.report.figures.pictures import Picture
-
-ODD = "replace"
-"""What becomes of half letters, which JSON can hold and UTF-8 cannot: a question mark."""
 
 
 @click.command(short_help="Results as a page, pictures, tables.")
@@ -46,12 +44,16 @@ def command(
 ) -> None:
     """Put results side by side: what verify and connect wrote with -o, folders of such files, and sweeps' folders.
 
-    The page needs no network and runs no script. Reports on one network, trained alike, share their pictures: one
-    curve an arm over the sparsity, one for each source that a ticket was stretched from.
+    At least one output must be given. The page needs no network and runs no script. Reports on one network, trained
+    alike, share their pictures: one curve an arm over the sparsity, one for each source that a ticket was stretched
+    from.
 
     \b
-    ticketkit report verify.json connect.json -o report.html
-    ticketkit report results/ --png figures --markdown results.md --csv results.csv
+    Examples:
+      ticketkit report verify.json connect.json -o report.html
+          One page with verdicts, tables and pictures.
+      ticketkit report results/ --png figures --markdown results.md --csv r.csv
+          Pictures and tables for a paper.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.report.collect import read_results
 
@@ -60,16 +62,23 @@ def command(
             "at least one output must be given: -o FILE (HTML), --png DIR, --svg DIR, --markdown FILE, --csv FILE"
         )
     found = read_results(results)
-    files = _Files(force=force)
+    files = Files(force=force)
     for path in (out, markdown, csv_file):
         if path is not None:
             files.check(path)
     pictures = _drawn(found) if out or png or svg else ()
-    _add_pictures(files, pictures, png, svg)
-    if out is not None:
-        from ticketkit.report.html import to_html
+    with counting("drawing pictures") as advance:
+        total = len(pictures) * sum(place is not None for place in (out, png, svg))
+        numbers = itertools.count(1)
 
-        files.add(out, to_html(found, pictures).encode(errors=ODD))
+        def on_picture() -> None:
+            advance(next(numbers), total)
+
+        _add_pictures(files, pictures, png, svg, on_picture)
+        if out is not None:
+            from ticketkit.report.html import to_html
+
+            files.add(out, to_html(found, pictures, on_picture).encode(errors=ODD))
     if markdown is not None:
         from ticketkit.report.markdown import to_markdown
 
@@ -83,40 +92,6 @@ def command(
     echo(*fields([("read", ", ".join(read)), *_written(out, png, svg, markdown, csv_file, len(pictures))]))
 
 
-class _Files:
-    """Files that are written all together, once it is known that none of them is in the way.
-
-    Args:
-        force: Whether files that exist are replaced.
-    """
-
-    def __init__(self, *, force: bool) -> None:
-        self._force = force
-        self._contents: dict[Path, bytes] = {}
-
-    def check(self, path: Path) -> None:
-        """Refuse a file that exists."""
-        if path.exists() and not self._force:
-            raise TicketkitError(f"a file must not be overwritten without --force (it is there already): {path}")
-
-    def add(self, path: Path, content: bytes) -> None:
-        """Hold a file to be written."""
-        self.check(path)
-        if path in self._contents:
-            raise TicketkitError(f"each output must have a file of its own (two are to be written to one): {path}")
-        self._contents[path] = content
-
-    def write(self) -> None:
-        """Write the files, each in one step, with the folders that they lie in."""
-        for path, content in self._contents.items():
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path, overwrite=self._force) as temporary:
-                    temporary.write_bytes(content)
-            except OSError as error:
-                raise TicketkitError(f"a file must be one that can be written ({error.strerror}): {path}") from None
-
-
 def _drawn(found: Results) -> tuple[Picture, ...]:
     from ticketkit.report.figures import draw_pictures
     from ticketkit.report.grouping import group_reports
@@ -124,7 +99,9 @@ def _drawn(found: Results) -> tuple[Picture, ...]:
     return draw_pictures(group_reports(found.reports), found.connections)
 
 
-def _add_pictures(files: _Files, pictures: Sequence[Picture], png: Path | None, svg: Path | None) -> None:
+def _add_pictures(
+    files: Files, pictures: Sequence[Picture], png: Path | None, svg: Path | None, on_picture: Callable[[], None]
+) -> None:
     if png is None and svg is None:
         return
     from ticketkit.report.figures.style import to_png, to_svg
@@ -132,8 +109,10 @@ def _add_pictures(files: _Files, pictures: Sequence[Picture], png: Path | None, 
     for picture in pictures:
         if png is not None:
             files.add(png / f"{picture.name}.png", to_png(picture.figure))
+            on_picture()
         if svg is not None:
             files.add(svg / f"{picture.name}.svg", to_svg(picture.figure).encode(errors=ODD))
+            on_picture()
 
 
 def _references(

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ticketkit.cli.commands.find import check_target
-from ticketkit.cli.output import counted, echo, echo_json, fields, percent, shortened, text_table
+from ticketkit.cli.completions import complete_devices
+from ticketkit.cli.output import counted, echo, echo_json, fields, hint, percent, say_opening, shortened, text_table
+from ticketkit.cli.progress import TrainingProgress
 from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.cli.training import (
     GRAPHS_OPTION,
@@ -19,7 +21,6 @@ from ticketkit.cli.training import (
     PRECISION_OPTION,
     THREADS_OPTION,
     Setting,
-    TrainingProgress,
     describe_device,
     load_images,
     with_options,
@@ -48,7 +49,12 @@ CONSEQUENCES = ("results.", "provenance.flops.")
 @click.command(short_help="Make a ticket again, and compare.")
 @click.argument("named", metavar="TICKET", type=TICKET)
 @with_options(*PLACE_OPTIONS)
-@click.option("--device", metavar="auto|cpu|cuda[:N]", help="Where to compute.  [default: as the ticket was]")
+@click.option(
+    "--device",
+    metavar="auto|cpu|cuda[:N]",
+    shell_complete=complete_devices,
+    help="Where to compute.  [default: as the ticket was]",
+)
 @with_options(PRECISION_OPTION, THREADS_OPTION, GRAPHS_OPTION)
 @click.option(
     "--deterministic/--no-deterministic",
@@ -70,6 +76,7 @@ def command(
     named: TicketArgument,
     data_dir: Path | None,
     image_size: int | None,
+    resize: int | None,
     stream: bool | None,
     device: str | None,
     precision: str | None,
@@ -86,12 +93,17 @@ def command(
     """Make a ticket again, by what it says of how it was made, and compare the two.
 
     Network, recipe, seed, levels, data set, device and all transformations since are the ticket's own. The data must
-    have the fingerprint that it records. Exits with 0 if the ticket came out again, the same id or, where the
-    version of a tool has changed, the same weights and accuracies; with 3 if not, unless --within says how far
-    accuracies may be apart.
+    have the fingerprint that it records.
+
+    Exits with 0 if the ticket came out again, the same id or, where the version of a tool has changed, the same weights
+    and accuracies; with 3 if not, unless --within says how far accuracies may be apart.
 
     \b
-    ticketkit reproduce resnet20.st
+    Examples:
+      ticketkit reproduce resnet20.st
+          On the device it was found on, bit for bit.
+      ticketkit reproduce resnet20.st --device cpu --within 1
+          Elsewhere: accuracies may be a point apart.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_ticket, save_ticket
     from ticketkit.reproduce import plan_reproduction, reproduce_ticket
@@ -103,7 +115,15 @@ def command(
         check_target(out, force=force)
     ticket = load_ticket(named.file())
     plan = plan_reproduction(ticket)
-    data = load_images(plan.loader, data_dir=data_dir, image_size=image_size, stream=stream, device=device or "auto")
+    data = load_images(
+        plan.data_name,
+        data_dir=data_dir,
+        image_size=image_size,
+        resize=resize,
+        stream=stream,
+        recipe=plan.recipe,
+        device=device or "auto",
+    )
     for train, test in plan.limits:
         data = data.limited(train, test)
     plan.check(data)
@@ -111,9 +131,9 @@ def command(
         plan, data, device, precision=precision, threads=threads, deterministic=deterministic, graphs=graphs
     )
     setting = Setting(data=data, recipe=plan.recipe, compute=compute)
-    echo(*_opening(ticket, str(named), plan, setting), err=as_json)
+    say_opening(*_opening(ticket, str(named), plan, setting), beside_json=as_json)
     if changed := _changes(plan, compute.describe()):
-        echo(*fields([("note", f"not computed as then, so it may differ: {changed}")]), err=True)
+        hint(*fields([("note", f"not computed as then, so it may differ: {changed}")]))
     began = time.perf_counter()
     with TrainingProgress(_total_steps(setting, plan.level)) as bar:
         watcher = _Watcher(bar, setting, plan, ticket)

@@ -13,69 +13,30 @@ With ``--json`` they print one document of stable keys:
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, percent
+from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, hint, percent
 from ticketkit.cli.references import TICKET, TicketArgument
-from ticketkit.errors import BundleError, StretchError
+from ticketkit.cli.stretching import StretchCommand, check_alone, check_order, plan_options
+from ticketkit.errors import BundleError
 
 if TYPE_CHECKING:
-    from ticketkit.arch import ArchSpec
     from ticketkit.stretch import StagePlan
     from ticketkit.ticket import Ticket
 
 
-def _order(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Refuse a name that no policy has; the registry is read here, so that the group's own help stays quick."""
-    from ticketkit.stretch import POLICIES
-
-    try:
-        if value is not None:
-            POLICIES[value]
-    except StretchError as error:
-        raise click.BadParameter(str(error)) from None
-    return value
-
-
-def _units(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
-    """Read unit numbers separated by commas."""
-    if value is None:
-        return None
-    if not re.fullmatch(r"\s*[0-9]{1,5}\s*(,\s*[0-9]{1,5}\s*)*", value):
-        raise click.BadParameter(f"units must be numbers separated by commas, such as 1,2 (got {value!r})")
-    return tuple(int(unit) for unit in value.split(","))
-
-
-class StretchCommand(click.Command):
-    """A command whose help ends with the orders that are registered."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the orders with what each does."""
-        from ticketkit.stretch import POLICIES
-        from ticketkit.stretch.policy import DEFAULT_SQUEEZE, DEFAULT_STRETCH
-
-        for direction, title in (("stretch", "Orders, going deeper"), ("squeeze", "Orders, going shallower")):
-            chosen = [
-                (name, policy.summary + ("  [default]" if name in (DEFAULT_STRETCH, DEFAULT_SQUEEZE) else ""))
-                for name, policy in POLICIES.items()
-                if policy.direction == direction
-            ]
-            with formatter.section(title):
-                formatter.write_dl(chosen)
-
-
-def make_command(name: str, short: str, summary: str, example: str) -> click.Command:
+def make_command(name: str, short: str, summary: str, examples: str) -> click.Command:
     """Make the command under one of its two names."""
     text = (
         f"{summary}, without training.\n\nWeights, masks, normalisation and its running statistics move together, "
         "unit by unit; the input and output layers and each stage's first unit are copied as they are. "
         "The plan is printed stage by stage: the source unit of each target unit.\n\n"
-        f"\b\n{example}"
+        "The result is written to the folder it is called from, or to --out.\n\n"
+        f"\b\nExamples:\n{examples}"
     )
     return StretchCommand(
         name,
@@ -84,25 +45,7 @@ def make_command(name: str, short: str, summary: str, example: str) -> click.Com
         help=text,
         params=[
             click.Argument(["ticket"], type=TICKET),
-            click.Option(["--to"], required=True, metavar="NETWORK", help="The target: resnet56, or its depth, 56."),
-            click.Option(["--order"], callback=_order, metavar="ORDER", help="How a stage is filled; see below."),
-            click.Option(
-                ["--units"],
-                callback=_units,
-                metavar="UNITS",
-                help="Units that may be replicated: 1,2.  [default: all but each stage's first]",
-            ),
-            click.Option(
-                ["--drop"],
-                callback=_units,
-                metavar="UNITS",
-                help="Units to leave out of every stage that shrinks: 3,4.  [default: as --order says]",
-            ),
-            click.Option(
-                ["--map", "mapping"],
-                metavar="MAPPING",
-                help="The whole mapping, source:targets: '0:0;1:1,3;2:2,4'; stages joined by | where they differ.",
-            ),
+            *plan_options(),
             click.Option(
                 ["--num-classes"],
                 type=click.IntRange(min=1),
@@ -172,8 +115,7 @@ def _run(
     from ticketkit.stretch import Adjustments, explain_plan, resolve_target, stretch_ticket
     from ticketkit.stretch.policy import DEFAULT_STRETCH
 
-    if mapping is not None and (order, units, drop) != (None, None, None):
-        raise click.UsageError("--map says all: --order, --units and --drop do not go with it")
+    check_alone(mapping, order, units, drop)
     file = ticket.file()
     header = read_header(file)
     target = resolve_target(header.arch, to)
@@ -183,7 +125,7 @@ def _run(
             f"a ticket must not be overwritten unasked (--force does it; a file is there already): {path}"
         )
     if order is not None:
-        _check_order(order, header.arch, target, drop)
+        check_order(order, header.arch, target, drop)
     # A file that is mapped cannot be replaced on Windows, so one that is to replace itself is read into memory.
     source = load_tensors(header, mapped=not (path.exists() and path.samefile(file)))
     result = stretch_ticket(
@@ -229,16 +171,7 @@ def _run(
     normalised = any(layer.kind == "batch_norm" for layer in target.layers())
     if not dry_run and normalised and any(len(stage.sources) > stage.source_units for stage in stages):
         note = f"note: running statistics are still those of {source.arch.short_name}, until trained or recalibrated"
-        click.secho(note, err=True, dim=True)
-
-
-def _check_order(order: str, source: ArchSpec, target: ArchSpec, drop: tuple[int, ...] | None) -> None:
-    """Refuse an order that was asked for and would not be followed, since no stage changes in its direction."""
-    from ticketkit.stretch import POLICIES, orders_used
-
-    if order not in orders_used(source, target, order=order, drop=drop):
-        verb = "grows" if POLICIES[order].direction == "stretch" else "shrinks and has no --drop"
-        raise StretchError(f"order {order!r} must go with a stage that {verb} (got {source.name} to {target.name})")
+        hint(click.style(note, dim=True))
 
 
 def _output_path(source: str, target: str, out: Path | None) -> Path:
@@ -277,9 +210,14 @@ def _plan(stages: tuple[StagePlan, ...]) -> list[str]:
     return lines
 
 
-command = make_command(
+command: click.Command = make_command(
     "stretch",
     "Turn a ticket into one of another depth.",
     "Turn a ticket into one of another depth of its family",
-    "ticketkit stretch resnet20.st --to resnet56 --order interpolate",
+    "  ticketkit stretch resnet20.st --to resnet56\n"
+    "      Write resnet20-to-resnet56.st; copies of units follow at the end.\n"
+    "  ticketkit stretch resnet20.st --to 56 --order interpolate --dry-run\n"
+    "      Show where each unit would come from, and write nothing.\n"
+    "  ticketkit stretch resnet20.st --to 32 --map '0:0;1:1,3;2:2,4'\n"
+    "      Say the whole mapping yourself.",
 )

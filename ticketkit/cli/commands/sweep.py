@@ -5,31 +5,34 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ticketkit.cli.output import command_line, counted, echo, echo_json, fields
+from ticketkit.cli.output import command_line, counted, echo, echo_json, fields, is_quiet, say_opening
+from ticketkit.cli.progress import TrainingProgress, counting
 from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand, say_once
 from ticketkit.cli.training import (
     COMPUTE_OPTIONS,
+    FRACTION_OPTION,
     PARALLEL_OPTION,
     Parallel,
-    TrainingProgress,
+    check_part,
     trainings_at_once,
     with_options,
 )
+from ticketkit.cli.training_log import ACCURACY, LEVELS, LOG_OPTION, TrainingLog, run_name
 
 if TYPE_CHECKING:
-    from ticketkit.report.cells import StudyResults
+    from ticketkit.report.cells import CellResult, StudyResults
     from ticketkit.sweep.laboratory import Laboratory
     from ticketkit.sweep.plan import Plan, Task
     from ticketkit.sweep.run import Doing, Done, Outcome, Shard
-    from ticketkit.sweep.study import Study
+    from ticketkit.sweep.study import DataChoice, Study
     from ticketkit.train import Progress
 
 EXIT_INCOMPLETE = 1
@@ -62,6 +65,7 @@ def _amount(_ctx: click.Context, _param: click.Parameter, value: float | None) -
 @click.option("--shard", callback=_shard, metavar="I/N", help="Do one of N parts only, for a job array.")
 @click.option("--data-dir", metavar="DIR", help="Where the study's own data lie, instead of where it says.")
 @click.option("--limit", type=click.IntRange(min=1), help="Train on so many images only, instead of what it says.")
+@FRACTION_OPTION
 @click.option("--seeds", type=click.IntRange(min=1), help="Take the seeds 0 to N − 1, instead of what it says.")
 @click.option(
     "--resume",
@@ -70,7 +74,7 @@ def _amount(_ctx: click.Context, _param: click.Parameter, value: float | None) -
     help="Go on with what the folder holds, which a sweep does in any case.",
 )
 @CHECKPOINT_OPTION
-@with_options(*COMPUTE_OPTIONS, PARALLEL_OPTION)
+@with_options(*COMPUTE_OPTIONS, PARALLEL_OPTION, LOG_OPTION)
 @click.option("--ray", metavar="ADDRESS", help="Do the cells on a Ray cluster: its address, 'auto' or 'local'.")
 @click.option(
     "--ray-cpus",
@@ -94,6 +98,7 @@ def command(
     shard: tuple[int, int] | None,
     data_dir: str | None,
     limit: int | None,
+    fraction: float | None,
     seeds: int | None,
     checkpoint_seconds: float,
     device: str,
@@ -103,6 +108,7 @@ def command(
     graphs: bool,
     deterministic: bool,
     parallel: Parallel,
+    log_dir: Path | None,
     ray: str | None,
     ray_cpus: float,
     ray_gpus: float | None,
@@ -111,12 +117,22 @@ def command(
 ) -> None:
     """Run a study: every source, target, sparsity, arm, seed and policy that its file names.
 
-    Each cell of the grid is a file in the study's folder, so a killed sweep goes on where it was, and a study that has
-    been made larger does what is new. IMP runs come first and are shared.
+    STUDY is a TOML file. Each cell of the grid is a file in the study's folder, so a killed sweep goes on where it was,
+    and a study that has been made larger does what is new. IMP runs come first and are shared. What came of it is
+    printed, and ticketkit report draws it.
+
+    A cell that fails stops no other. Exits with 1 if one did.
 
     \b
-    ticketkit sweep examples/studies/figure-6-quick.toml -o runs/figure-6
-    ticketkit report runs/figure-6 -o figure-6.html
+    Examples:
+      ticketkit sweep examples/studies/figure-6-quick.toml -o runs/figure-6
+          The whole study, or what is missing of it.
+      ticketkit sweep figure-6.toml --dry-run
+          Say what there is to do.
+      ticketkit sweep figure-6.toml --shard 1/4
+          One of four jobs that share a folder.
+      ticketkit report runs/figure-6 -o figure-6.html
+          Tables and pictures of what is done so far.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.report.cells import read_study
     from ticketkit.sweep.laboratory import Laboratory, data_of
@@ -126,9 +142,14 @@ def command(
     from ticketkit.train.allocator import keep_freed_memory
 
     keep_freed_memory()
-    study = change_study(load_study(path), data_dir=data_dir, limit=limit, seeds=seeds)
+    check_part(limit, fraction)
+    study = change_study(load_study(path), data_dir=data_dir, limit=limit, fraction=fraction, seeds=seeds)
     folder = out or Path(path.stem)
     part = Shard(number=shard[0], count=shard[1]) if shard else Shard()
+    log = TrainingLog(None if dry_run else log_dir)
+    with counting("reading images") as advance:
+        for choice in dict.fromkeys([study.data, *map(study.data_of, study.sources)]):
+            data_of(choice, advance)
     plan = plan_study(study, data_of)
     settings: dict[str, Any] = {
         "device": device,
@@ -149,7 +170,7 @@ def command(
         computing = laboratory.compute.summary + trainings_at_once(at_once)
     else:
         computing = f"Ray at {ray}, {cluster.share} for each cell"
-    echo(*_opening(study, plan, folder, part, computing), err=as_json)
+    say_opening(*_opening(study, plan, folder, part, computing), beside_json=as_json)
     if dry_run:
         if as_json:
             echo_json(_as_json(plan, folder, study.title))
@@ -157,8 +178,12 @@ def command(
     line = command_line()
     with (
         TrainingProgress(_steps_left(plan, part, folder)) as bar,
-        _engine(laboratory, _Watcher(bar), cluster, settings, at_once) as doing,
+        log,
+        _engine(laboratory, watcher := _Watcher(bar, log), cluster, settings, at_once) as doing,
     ):
+        if log_dir is not None:
+            watcher.log_done(part.of(plan.finds), folder)
+            watcher.log_done(part.of(plan.cells), folder)
         outcome = run_study(study, plan, folder, doing, shard=part, command=line)
     results = read_study(folder)
     if as_json:
@@ -215,13 +240,20 @@ def _engine(
         )
 
 
+def _part_of(data: DataChoice) -> str:
+    """How many of the training images are taken, to be said after the data set's name; nothing if it is all."""
+    if data.limit is not None:
+        return f", {data.limit:,} training images"
+    return "" if data.fraction is None else f", {100 * data.fraction:g} % of the training images"
+
+
 def _opening(study: Study, plan: Plan, folder: Path, shard: Shard, computing: str) -> list[str]:
     recipe, data = study.recipe, study.data
     finds, cells = _left(plan.finds, shard, folder), _left(plan.cells, shard, folder)
     left = f"{counted(finds, 'IMP run')} and {counted(cells, 'cell')} to do"
     pairs = [
         ("study", study.title),
-        ("data", data.dataset if data.limit is None else f"{data.dataset}, {data.limit:,} training images"),
+        ("data", f"{data.dataset}{_part_of(data)}"),
         ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batch {recipe.batch}, rewinding to {recipe.rewind}"),
         ("grid", f"{counted(len(plan.finds), 'IMP run')}, {counted(len(plan.cells), 'cell')}; {left}"),
         ("folder", str(folder) + (f", shard {shard.number} of {shard.count}" if shard.count > 1 else "")),
@@ -253,8 +285,9 @@ def _closing(results: StudyResults, outcome: Outcome, folder: Path) -> list[str]
         pairs.append(("" if number else "failed", f"{done.task.file}: {done.error}"))
     if mixed := _mixed(results):
         pairs.append(("note", f"cells were not all computed alike, which accuracies can depend on: {mixed}"))
-    report = shlex.join(["ticketkit", "report", str(folder), "-o", f"{folder.resolve().name}.html"])
-    pairs.append(("next", report))
+    if not is_quiet():
+        report = shlex.join(["ticketkit", "report", str(folder), "-o", f"{folder.resolve().name}.html"])
+        pairs.append(("next", report))
     return fields(pairs)
 
 
@@ -290,10 +323,11 @@ def _as_json(
 
 
 class _Watcher:
-    """Follows a study with its progress bar."""
+    """Follows a study with its progress bar and its log."""
 
-    def __init__(self, bar: TrainingProgress) -> None:
+    def __init__(self, bar: TrainingProgress, log: TrainingLog) -> None:
         self._bar = bar
+        self._log = log
         self._steps: dict[Task, tuple[int, int]] = {}
 
     def on_epoch(self, task: Task, label: str, progress: Progress) -> None:
@@ -303,6 +337,7 @@ class _Watcher:
         self._steps[task] = before, progress.step
         shown = f"{label}, {_short(task)}  epoch {progress.epoch}/{progress.epochs}"
         self._bar.epoch(shown, min(before + progress.step, task.steps), task)
+        self._log.epoch(_run(task, label), progress)
 
     def on_done(self, done: Done) -> None:
         result = done.result
@@ -315,6 +350,31 @@ class _Watcher:
             told = counted(len(result.levels), "level")
         line = f"{done.task.place.arm:<14}  {_short(done.task):<40}  {told:>9}"
         self._bar.done(line if result is None else f"{line}  {result.seconds:.1f} s", done.task.steps, done.task)
+        if result is not None:
+            self._log_end(done.task, result)
+
+    def log_done(self, tasks: Sequence[Task], folder: Path) -> None:
+        """Log what came of those that were done before."""
+        from ticketkit.report.cells import read_cell
+
+        for task in tasks:
+            if (folder / task.file).exists():
+                self._log_end(task, read_cell(folder / task.file), again=True)
+
+    def _log_end(self, task: Task, result: CellResult, *, again: bool = False) -> None:
+        if result.run is not None:
+            came = {ACCURACY: result.run.accuracy, "test/top5": result.run.top5, "test/untrained": result.run.untrained}
+            self._log.end(_run(task, task.place.arm), task.steps, came, again=again)
+        elif result.curve is not None:
+            self._log.curve(_run(task, "line"), result.curve)
+        else:
+            levels = {level.level: (1 - level.kept / result.total, level.accuracy) for level in result.levels}
+            self._log.levels(_run(task, LEVELS), levels)
+
+
+def _run(task: Task, label: str) -> str:
+    """What a log calls a training of a task."""
+    return run_name(*PurePosixPath(task.file).with_suffix("").parts, label)
 
 
 def _short(task: Task) -> str:

@@ -15,7 +15,9 @@ import click
 
 from ticketkit.atomic import write_text
 from ticketkit.cli.comparison import account_table, accuracy_table, cost_table, verdict_lines
-from ticketkit.cli.output import command_line, echo, echo_json, fields, percent
+from ticketkit.cli.completions import complete_arms
+from ticketkit.cli.output import command_line, echo, echo_json, fields, percent, say_opening
+from ticketkit.cli.progress import TrainingProgress
 from ticketkit.cli.references import TICKET as TICKET_TYPE
 from ticketkit.cli.references import TicketArgument, names_ticket
 from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand, say_once
@@ -26,7 +28,6 @@ from ticketkit.cli.training import (
     TRAINING_OPTIONS,
     Parallel,
     Setting,
-    TrainingProgress,
     describe_device,
     found_on,
     load_setting,
@@ -35,15 +36,14 @@ from ticketkit.cli.training import (
     trainings_at_once,
     with_options,
 )
+from ticketkit.cli.training_log import LOG_OPTION, TrainingLog
+from ticketkit.cli.verification import Watcher, Work
 from ticketkit.errors import TicketkitError
 from ticketkit.report.comparison import DEFAULT_REFERENCE, TICKET, Report
 from ticketkit.report.judgement import Expectation, parse_expectation
 
 if TYPE_CHECKING:
     from ticketkit.ticket import Ticket
-    from ticketkit.train import Progress
-    from ticketkit.train.loop import Spent
-    from ticketkit.verify import RunReport
 
 EXIT_NOT_HELD = 3
 EVERY_ARM = "all"
@@ -66,12 +66,14 @@ class VerifyCommand(ResumableCommand):
     "--against",
     multiple=True,
     metavar="ARM|FILE",
+    shell_complete=complete_arms,
     help="What to compare with: arms from the list below, 'all' of them, or another ticket's file; may be repeated, or "
     "several joined by commas.  [default: dense, random, reinit]",
 )
 @click.option(
     "--reference",
     metavar="ARM|FILE",
+    shell_complete=complete_arms,
     default=DEFAULT_REFERENCE,
     show_default=True,
     help="What the elastic hypothesis compares the ticket with, if it is among those.",
@@ -115,7 +117,7 @@ class VerifyCommand(ResumableCommand):
 )
 @click.option("--resume", is_flag=True, help="Take the trainings that --runs holds of this verification; do the rest.")
 @CHECKPOINT_OPTION
-@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PARALLEL_OPTION, PROFILE_OPTION)
+@with_options(*DATA_OPTIONS, *TRAINING_OPTIONS, PARALLEL_OPTION, PROFILE_OPTION, LOG_OPTION)
 @click.option(
     "--expect",
     "expectations",
@@ -143,8 +145,10 @@ def command(
     dataset: str | None,
     data_dir: Path | None,
     image_size: int | None,
+    resize: int | None,
     stream: bool | None,
     limit: int | None,
+    fraction: float | None,
     recipe: str | None,
     overrides: tuple[str, ...],
     device: str,
@@ -155,6 +159,7 @@ def command(
     deterministic: bool,
     parallel: Parallel,
     profile: bool,
+    log_dir: Path | None,
     expectations: tuple[str, ...],
     out: Path | None,
     force: bool,
@@ -163,10 +168,25 @@ def command(
     """Train a ticket beside its baselines and say whether it is better.
 
     Every arm keeps as many weights as the ticket and gets the same recipe, data order, augmentation and seeds. Data and
-    recipe are those that the ticket was found with, unless others are given.
+    recipe are those that the ticket was found with, unless others are given. Accuracies are printed with their spread
+    over the seeds, and the verdict on the elastic hypothesis: that the ticket is no more than --margin below
+    --reference.
+
+    The report goes to --out as JSON, for ticketkit report. Finished trainings are kept in --runs: a verification that
+    was killed goes on with --resume, and IMP runs that several verifications need are made once.
+
+    Exits with 3 if an --expect does not hold, so that scripts and continuous integration can ask for it.
 
     \b
-    ticketkit verify resnet20-to-resnet32.st --against imp,random --expect no-worse-than=imp
+    Examples:
+      ticketkit verify resnet20-to-resnet32.st
+          Against dense, random and reinit, three seeds each.
+      ticketkit verify a.st --against imp,random --expect no-worse-than=imp
+          Against IMP on the network itself, and exit with 3 if worse.
+      ticketkit verify a.st --against all --seeds 5 -o a.verify.json
+          Every arm that goes with the ticket; the report as JSON.
+      ticketkit verify a.st --against b.st --log-dir logs
+          Two tickets side by side, each training a run of TensorBoard.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.bundle import load_ticket
     from ticketkit.verify import ARMS, DEFAULT_ARMS, verify_ticket
@@ -182,12 +202,15 @@ def command(
         ARMS[name]  # refuses an unknown one before anything is loaded or trained
     reference = TicketArgument(reference).path.stem if names_ticket(reference) else reference
     expected = [_expectation(text, [*arms, *rivals]) for text in expectations]
+    log = TrainingLog(log_dir)
     setting = load_setting(
         dataset=dataset or found_on(ticket, named.path),
         data_dir=data_dir,
         image_size=image_size,
+        resize=resize,
         stream=stream,
         limit=limit,
+        fraction=fraction,
         recipe=recipe_for(ticket, recipe, overrides, named.path),
         device=device,
         precision=precision,
@@ -198,11 +221,11 @@ def command(
     )
     all_seeds = [first_seed + number for number in range(seeds)]
     at_once = setting.at_once(parallel, seeds * len([TICKET, *arms, *rivals]), ticket.arch)
-    echo(*_opening(ticket, str(named), setting, all_seeds, start, at_once), *left_out, err=as_json)
-    work = _Work.of(ticket, setting, start, rate, dst_multiplier)
+    say_opening(*_opening(ticket, str(named), setting, all_seeds, start, at_once), *left_out, beside_json=as_json)
+    work = Work.of(ticket, setting, start, rate, dst_multiplier)
     began = time.perf_counter()
-    with TrainingProgress(seeds * work.of_all([TICKET, *arms, *rivals])) as bar:
-        watcher = _Watcher(bar, work)
+    with TrainingProgress(seeds * work.of_all([TICKET, *arms, *rivals])) as bar, log:
+        watcher = Watcher(bar, log, work)
         report = verify_ticket(
             ticket,
             setting.data,
@@ -315,77 +338,3 @@ def _opening(ticket: Ticket, name: str, setting: Setting, seeds: list[int], star
             ("device", f"{describe_device(setting)}{trainings_at_once(at_once)}, seeds {', '.join(map(str, seeds))}"),
         ]
     )
-
-
-class _Work:
-    """Optimiser steps, by which the progress bar goes.
-
-    Args:
-        training: Steps of an arm's training.
-        whole: Steps of the whole schedule.
-        levels: Levels that ``imp`` and ``lrr`` train, the dense network included.
-        dst_multiplier: How many times longer dynamic sparse training takes.
-    """
-
-    def __init__(self, training: int, whole: int, levels: int, dst_multiplier: int) -> None:
-        self.training = training
-        self._whole = whole
-        self.levels = levels
-        self._dst_multiplier = dst_multiplier
-
-    @classmethod
-    def of(cls, ticket: Ticket, setting: Setting, start: str, rate: float, dst_multiplier: int) -> _Work:
-        """The steps that verifying this ticket takes."""
-        from ticketkit.verify.bench import levels_above
-
-        whole = setting.recipe.total_steps(setting.steps_per_epoch)
-        first = 0 if start == "0" else ticket.weights.step or 0
-        return cls(whole - first, whole, 1 + levels_above(ticket.total, ticket.kept, rate), dst_multiplier)
-
-    def of_arm(self, name: str) -> int:
-        """Steps of one run of an arm, with what has to be trained before."""
-        from ticketkit.verify import ARMS
-
-        if name not in ARMS:  # another ticket
-            return self.training
-        arm = ARMS[name]
-        own = self._whole * self._dst_multiplier if arm.lengthened else self.training
-        return own + (self.levels * self._whole if arm.finds is not None else 0)
-
-    def of_all(self, names: Sequence[str]) -> int:
-        """Steps of one run of each arm."""
-        return sum(map(self.of_arm, names))
-
-
-class _Watcher:
-    """Follows a verification with its progress bar."""
-
-    def __init__(self, bar: TrainingProgress, work: _Work) -> None:
-        self._bar = bar
-        self._work = work
-        self.spent: list[Spent] = []
-
-    def on_epoch(self, label: str, seed: int, progress: Progress) -> None:
-        shown = f"{label}, seed {seed}  epoch {progress.epoch}/{progress.epochs}"
-        self._bar.epoch(shown, progress.step, (seed, label))
-
-    def on_run(self, report: RunReport) -> None:
-        run = report.run
-        self.spent.append(report.spent)
-        how = "from the folder of runs" if report.resumed else f"{run.seconds:.1f} s"
-        line = f"seed {run.seed}  {report.arm:<14}  accuracy {percent(run.accuracy):>8}  {how}"
-        if report.resumed:
-            self._bar.skip(line, self._work.of_arm(report.arm))
-        else:
-            self._bar.done(line, self._work.of_arm(report.arm), *self._of(report))
-
-    def _of(self, report: RunReport) -> list[tuple[int, str]]:
-        """The trainings that an arm's run consisted of."""
-        from ticketkit.verify import ARMS
-        from ticketkit.verify.bench import TO_REWIND_STEP, label_of_level
-
-        finds = ARMS[report.arm].finds if report.arm in ARMS else None
-        labels = [report.arm, TO_REWIND_STEP]
-        if finds is not None:
-            labels += [label_of_level(finds, level) for level in range(self._work.levels)]
-        return [(report.run.seed, label) for label in labels]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ticketkit.cli.commands.card import LICENCE_OPTION
+from ticketkit.cli.completions import complete_datasets, complete_networks, complete_tickets
 from ticketkit.cli.output import MAX_WIDTH, counted, echo, echo_json, fields, percent, printable, shortened, text_table
 from ticketkit.cli.references import download_bar
 
@@ -39,8 +40,11 @@ def command() -> None:
     A zoo is named by its index, zoo.json: a file, a folder that holds one, https://host/zoo.json, hf://user/repo.
 
     \b
-    ticketkit zoo list examples/zoo
-    ticketkit zoo get examples/zoo resnet20-digits
+    Examples:
+      ticketkit zoo list examples/zoo
+          What there is.
+      ticketkit zoo get examples/zoo resnet20-digits
+          Copy, or download, one of them to resnet20-digits.st.
     """  # noqa: D301 - click wants the backspace itself
 
 
@@ -51,8 +55,13 @@ def _filters(function: F) -> F:
         click.option("--min-accuracy", type=per_cent, metavar="PERCENT", help="At least so accurate."),
         click.option("--max-sparsity", type=per_cent, metavar="PERCENT", help="At most so sparse."),
         click.option("--min-sparsity", type=per_cent, metavar="PERCENT", help="At least so sparse."),
-        click.option("--dataset", metavar="NAME", help="Found on these data."),
-        click.option("--arch", metavar="NETWORK", help="Of this network: resnet20, or a pattern, 'resnet*'."),
+        click.option("--dataset", metavar="NAME", shell_complete=complete_datasets, help="Found on these data."),
+        click.option(
+            "--arch",
+            metavar="NETWORK",
+            shell_complete=complete_networks,
+            help="Of this network: resnet20, or a pattern, 'resnet*'.",
+        ),
     ):
         function = option(function)
     return function
@@ -69,7 +78,11 @@ def list_command(zoo: str, *, as_json: bool, **wanted: Any) -> None:
     """List the tickets of a zoo, all or those that are wanted.
 
     \b
-    ticketkit zoo list examples/zoo --arch 'resnet*' --min-sparsity 90
+    Examples:
+      ticketkit zoo list examples/zoo
+          All of them.
+      ticketkit zoo list examples/zoo --arch resnet56 --min-sparsity 90
+          Those of a network that are at least so sparse.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.sharing.zoo import Format, entry_json
     from ticketkit.sharing.zoo_files import read_zoo
@@ -106,7 +119,11 @@ def get_command(zoo: str, name: str | None, *, out: Path | None, force: bool, as
     It must have the id that the index says, be sound, and be what the index says of it.
 
     \b
-    ticketkit zoo get examples/zoo --arch resnet56 --dataset digits
+    Examples:
+      ticketkit zoo get examples/zoo resnet20-digits -o ticket.st
+          By its name.
+      ticketkit zoo get examples/zoo --arch resnet56 --dataset digits
+          The only one of this network that was found on these data.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.sharing.zoo import entry_json
     from ticketkit.sharing.zoo_files import get_ticket, read_zoo
@@ -130,7 +147,14 @@ def get_command(zoo: str, name: str | None, *, out: Path | None, force: bool, as
 
 @command.command("add", short_help="Add tickets to an index.")
 @click.argument("index", type=click.Path(path_type=Path))
-@click.argument("tickets", metavar="TICKET...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "tickets",
+    metavar="TICKET...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=complete_tickets,
+)
 @click.option("--url", help="Where the ticket is, https:// or hf://, for one.  [default: its path from the index]")
 @click.option("--name", help="What the ticket is called, for one.  [default: its file's name]")
 @click.option(
@@ -155,7 +179,11 @@ def add_command(
     """Add tickets to an index, each in place of one of its name. The index is made if there is none.
 
     \b
-    ticketkit zoo add zoo/zoo.json zoo/resnet20.st --report zoo/resnet20.verify.json --license mit
+    Examples:
+      ticketkit zoo add zoo/zoo.json zoo/resnet20.st --license mit
+          Add a ticket that lies beside the index.
+      ticketkit zoo add zoo/zoo.json a.st --url https://example.org/a.st
+          Add a ticket that others find elsewhere.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.sharing.card import load_report
     from ticketkit.sharing.zoo import INDEX_NAME, Zoo
@@ -191,7 +219,9 @@ def build_command(folder: Path, *, licence: str | None, as_json: bool) -> None:
     An index that is there is replaced.
 
     \b
-    ticketkit zoo build examples/zoo --license mit
+    Examples:
+      ticketkit zoo build examples/zoo --license mit
+          Write examples/zoo/zoo.json.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.sharing.zoo import INDEX_NAME
     from ticketkit.sharing.zoo_files import build_zoo, write_zoo
