@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from ticketkit.bundle import save_ticket
 from ticketkit.cli.app import application
 from ticketkit.errors import BundleError
-from ticketkit.provenance import Provenance
+from ticketkit.provenance import LevelResult, Provenance, Results
 from ticketkit.report.difference import Difference
 from ticketkit.stretch import stretch_ticket
 from ticketkit.ticket import Ticket
@@ -64,6 +64,17 @@ def test_two_of_different_networks(paths: tuple[Path, Path], make_ticket: MakeTi
     assert "network  cifar-resnet20-w2 and cifar-resnet32-w2" in done.stdout
     assert "overlap  none: they are of different networks" in done.stdout
     assert ["architecture.depth", "20", "32"] in [line.split() for line in done.stdout.splitlines()]
+
+
+def test_a_list_that_one_of_them_lacks_is_one_line(make_ticket: MakeTicket, tmp_path: Path) -> None:
+    levels = tuple(LevelResult(level=level, kept=100 - level, total=100, accuracy=0.1 * level) for level in range(7))
+    found = make_ticket("resnet20-w2")
+    tested = dataclasses.replace(found, results=Results(levels=levels, winning_level=None, tolerance=0.005))
+    save_ticket(found, tmp_path / "found.st")
+    save_ticket(tested, tmp_path / "tested.st")
+    text = _run("diff", tmp_path / "found.st", tmp_path / "tested.st").stdout
+    rows = [line.split() for line in text.splitlines() if line.startswith("results")]
+    assert rows == [["results.levels", "7", "entries"], ["results.tolerance", "0.005"]]
 
 
 def test_json_holds_the_comparison_of_inspect_and_its_keys_are_documented(

@@ -6,6 +6,8 @@ What it prints with ``--json`` is described in ``formats/diff-v1.md``.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +105,35 @@ def _blocks(found: Difference, other: str) -> list[list[str]]:
 def _fields(differences: tuple[FieldDifference, ...]) -> list[str]:
     room = MAX_WIDTH - 2 * (_VALUE_WIDTH + 2)
     rows = [
-        (shortened(printable(found.field), room), _shown(found.first), _shown(found.other)) for found in differences
+        (shortened(printable(place), room), _shown(first), _shown(other)) for place, first, other in _rows(differences)
     ]
     columns = ("differs", "first", "other")
     return text_table(columns, rows, left=columns)
 
 
+def _rows(differences: tuple[FieldDifference, ...]) -> Iterator[tuple[str, Any, Any]]:
+    """A row each, but one alone for a list of several entries that only one of the tickets has."""
+    for whole, members in groupby(differences, key=lambda found: found.field.partition("[")[0]):
+        found = list(members)
+        entries = {each.field.removeprefix(whole).partition("]")[0] for each in found}
+        lacking = [
+            all(value is None for value in side) for side in zip(*((e.first, e.other) for e in found), strict=True)
+        ]
+        if len(entries) > 1 and any(lacking):
+            first, other = ("" if lacks else f"{len(entries)} entries" for lacks in lacking)
+            yield whole, first, other
+        else:
+            yield from ((each.field, each.first, each.other) for each in found)
+
+
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    match value:
+        case None:
+            text = ""
+        case str():
+            text = value
+        case float():
+            text = f"{value:.6g}"
+        case _:
+            text = json.dumps(value)
     return shortened(printable(text), _VALUE_WIDTH)
