@@ -8,7 +8,8 @@ import re
 LEFT_OUT = "..."
 """A line of a page that stands for any number of lines."""
 
-_ID = re.compile(r"\b[0-9a-f]{64}\b")
+_ID = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12})\b|(?<=sha256:)[0-9a-f]+…[0-9a-f]+")
+"""An id, whole, its first twelve digits, or shortened in its middle."""
 _VERDICT = re.compile(r"^The ticket .*")
 _BAR = re.compile(r"[█▏▎▍▌▋▊▉]+")
 _UNIT = re.compile(r"(?<=\d )[kMGTP](?=FLOP\b|$)")

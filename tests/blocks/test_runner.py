@@ -126,7 +126,12 @@ def test_outputs_are_matched_line_by_line() -> None:
     for shown in (["level 1"], ["level 1", "...", "level 2"], ["level 7", "...", "done 5 s"]):
         with pytest.raises(ValueError, match="the page"):
             outputs.match(shown, printed)
-    assert outputs.match(["id sha256:" + "0" * 64], ["id sha256:" + "a" * 64])
+    for one, other in (
+        ("sha256:" + "0" * 64, "sha256:" + "a" * 64),
+        ("0" * 12, "7cc1a2b3d4e5"),
+        ("sha256:0…1", "sha256:f…2"),
+    ):
+        assert outputs.match([f"id {one}, sparse"], [f"id {other}, sparse"])
 
 
 @pytest.mark.parametrize(
