@@ -35,7 +35,7 @@ def renew(page: str) -> bool:
         if not any(line.strip() for line in session.shown):
             continue
         try:
-            places = outputs.match(session.shown, printed, digits=False)
+            places = _places(session.shown, printed)
         except ValueError as error:
             sys.stdout.write(f"{page}:{block.line}: {session.command}\n{error}\n\n")
             whole = False
@@ -45,6 +45,14 @@ def renew(page: str) -> bool:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     sys.stdout.writelines(f"{line}\n" for line in difflib.unified_diff(before, lines, page, page, lineterm="", n=0))
     return whole
+
+
+def _places(shown: list[str], printed: list[str]) -> dict[int, int]:
+    """Where the shown lines are among the printed ones: those of the same digits, if all of them are there still."""
+    try:
+        return outputs.match(shown, printed)
+    except ValueError:
+        return outputs.match(shown, printed, digits=False)
 
 
 def main() -> None:
