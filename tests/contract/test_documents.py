@@ -31,8 +31,8 @@ def test_the_citation_is_of_this_version():
     assert f"\ndate-released: {released[1]}\n" in citation
 
 
-def test_the_readme_has_its_two_commands():
-    find, test = (block.strip() for block in blocks("README.md", "sh"))
+def test_the_readme_begins_with_its_two_commands():
+    find, test, *_ = (block.strip() for block in blocks("README.md", "sh"))
     assert find.endswith("ticketkit find --arch resnet20")
     assert test.endswith("pytest")
     assert all("\n" not in command and "venv" in command for command in (find, test))
@@ -41,8 +41,8 @@ def test_the_readme_has_its_two_commands():
 COMMANDS = re.findall(r"^\$ (ticketkit .*)$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
 
 
-def test_the_tour_shows_every_command():
-    assert {command.split()[1] for command in COMMANDS} >= {"find", "stretch", "squeeze", "inspect", "verify"}
+def test_the_tour_goes_all_the_way():
+    assert [command.split()[1] for command in COMMANDS] == ["find", "stretch", "inspect", "verify"]
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ MOST_TIMES = 10
 """A ticket's targets that are more than so many times as deep are not offered either."""
 
 TICKET_SUFFIX = ".st"
+
+_PLAIN = re.compile(r"[\w./%+,][\w./%+,-]*")
+"""Paths that stand for themselves in every shell, are no option, and hold nothing at which bash begins a new word."""
 
 Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 
@@ -39,7 +43,8 @@ def _offering(names: Callable[[click.Context], Iterable[str]], *, file_suffix: s
 def complete_files(incomplete: str, suffix: str) -> list[CompletionItem]:
     """Complete a path by the files of its folder that end in ``suffix``, or else by the shell's own means.
 
-    So the way down to a folder is the shell's, which alone knows how to quote a name.
+    So the way down to a folder is the shell's, and so are all files where one has a name that must be quoted, which the
+    shell alone knows how to do. Hidden files are offered only to who has typed their dot.
     """
     from click.shell_completion import CompletionItem
 
@@ -48,10 +53,11 @@ def complete_files(incomplete: str, suffix: str) -> list[CompletionItem]:
         names = sorted(path.name for path in Path(folder + slash or ".").iterdir() if path.name.endswith(suffix))
     except OSError:
         names = []
-    fitting = [name for name in names if name.startswith(start) and not set(name) & set(" \t\n'\"\\$`&;|<>()*?[]!#")]
-    if not fitting:
+    fitting = [name for name in names if name.startswith(start) and (start or not name.startswith("."))]
+    paths = [f"{folder}{slash}{name}" for name in fitting]
+    if not paths or not all(map(_PLAIN.fullmatch, paths)):
         return [CompletionItem(incomplete, type="file")]
-    return [CompletionItem(f"{folder}{slash}{name}") for name in fitting]
+    return [CompletionItem(path) for path in paths]
 
 
 def complete_tickets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

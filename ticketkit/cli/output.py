@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 import sys
@@ -60,7 +61,7 @@ def echo(*lines: str, err: bool = False) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
-    click.echo(text, err=err)
+    click.echo(text, err=err, color=False if os.environ.get("TERM") == "dumb" else None)
 
 
 def is_quiet() -> bool:

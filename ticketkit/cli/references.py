@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ticketkit.cli.completions import complete_tickets
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -113,12 +115,19 @@ class TicketType(_ParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete a path."""
-        from ticketkit.cli.completions import complete_tickets
-
         return complete_tickets(ctx, param, incomplete)
 
 
 TICKET = TicketType()
+TICKET_FILES = click.argument(
+    "tickets",
+    metavar="TICKET...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=complete_tickets,
+)
+"""Tickets that must be files of one's own: something is written beside them, or said of where they lie."""
 
 
 @contextmanager

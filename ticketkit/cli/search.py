@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,9 +82,10 @@ def closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
     ]
     if is_quiet():
         return fields(pairs)
-    pairs.append(("next", f"ticketkit inspect {out}"))
+    named = shlex.quote(str(out))
+    pairs.append(("next", f"ticketkit inspect {named}"))
     if other := _other_depth(ticket.arch):
-        pairs.append(("", f"ticketkit stretch {out} --to {other}"))
+        pairs.append(("", f"ticketkit stretch {named} --to {other}"))
     return fields(pairs)
 
 

@@ -243,6 +243,8 @@ def load_images(
     processes: int = 1,
 ) -> ImageData:
     """Load a whole data set for a device, with a progress bar where that takes long; see :func:`load_setting`."""
+    import torch
+
     from ticketkit.data import DATASETS, DataRequest, load_data
     from ticketkit.train import memory_budget
     from ticketkit.train.allocator import keep_freed_memory
@@ -256,6 +258,9 @@ def load_images(
         if stream is False or DATASETS[named.loader].facts.source != "own":
             raise crops_error(recipe, named.loader)  # before anything is downloaded
         stream = True
+    # None starts no processes for a few thousand images: beside a step on the CPU, decoding takes no time to speak of.
+    # A GPU would wait for one process that decodes, epoch after epoch.
+    on_cuda = device != "cpu" and torch.cuda.is_available()
     with counting("reading images") as advance:
         request = DataRequest(
             data_dir=data_dir,
@@ -263,7 +268,7 @@ def load_images(
             resize=resize,
             stream=stream,
             memory_budget=memory_budget(device) // processes,
-            workers=None if processes == 1 else max(cores() // processes, 1),  # None starts none for a few images
+            workers=max(cores() // processes, 1) if processes > 1 or on_cuda else None,
             on_progress=advance,
             on_wait=None if is_quiet() else hint,  # what is left out is then a warning, and still said
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,7 @@ class TrainingLog:
         self._folder = folder
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
+        self._before: Callable[[threading.ExceptHookArgs], object] | None = None
         if folder is None:
             return
         try:
@@ -85,12 +86,22 @@ class TrainingLog:
 
     def __enter__(self) -> TrainingLog:
         """The log itself."""
+        if self._folder is not None:
+            self._before, threading.excepthook = threading.excepthook, self._on_failed_thread
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close all runs."""
         for run in list(self._runs):
             self.close(run)
+        if self._before is not None:
+            threading.excepthook, self._before = self._before, None
+
+    def _on_failed_thread(self, failed: threading.ExceptHookArgs) -> None:
+        """TensorBoard's threads hand a full disk on to who writes next, who says so; they need not die of it aloud."""
+        ours = type(failed.thread).__module__.startswith("tensorboard.") and isinstance(failed.exc_value, OSError)
+        if not ours and self._before is not None:
+            self._before(failed)
 
     def epoch(self, run: str, progress: Progress) -> None:
         """Log an epoch of a training.

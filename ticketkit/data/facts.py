@@ -55,8 +55,8 @@ class Facts:
         return () if self.mirrors else ("flip=false",)
 
     def missing(self, folder: Path) -> tuple[str, ...]:
-        """What must lie in a folder and does not."""
-        return tuple(path for path in self.megabytes if not (folder / path).exists())
+        """What must lie in a folder and does not, or cannot be looked at."""
+        return tuple(path for path in self.megabytes if not os.path.exists(folder / path))
 
 
 def bytes_below(path: Path) -> int:

@@ -114,10 +114,14 @@ def list_folder(root: Path) -> tuple[Listing, Listing]:
     """List the training and the test images of a folder; none is opened.
 
     Raises:
-        DataError: If it does not have the layout that :func:`load_folder` takes.
+        DataError: If it does not have the layout that :func:`load_folder` takes, or cannot be looked at.
     """
-    test_dir = next((root / part for part in ("test", "val") if (root / part).is_dir()), None)
-    if test_dir is None or not (root / "train").is_dir():
+    try:
+        test_dir = next((root / part for part in ("test", "val") if (root / part).is_dir()), None)
+        has_train = (root / "train").is_dir()
+    except OSError as error:
+        raise DataError(f"a folder of images must be readable ({error.strerror}): {error.filename}") from None
+    if test_dir is None or not has_train:
         raise DataError(f"a folder data set must hold train/CLASS/ and test/CLASS/, or val/CLASS/: {root}")
     train, test = list_part(root / "train"), list_part(test_dir)
     for part in (train, test):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ticketkit.data.files import ImageFiles
 from ticketkit.data.naming import limited_name
 from ticketkit.data.survey import Fingerprint, Moments, Survey, moments, survey
 from ticketkit.errors import DataError
+from ticketkit.reading import shown
 
 if TYPE_CHECKING:
     from ticketkit.data.objects import MapDataset
@@ -64,8 +66,10 @@ class ImageData:
     _fingerprints: list[str] = field(init=False, repr=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        if not self.classes or len(set(self.classes)) != len(self.classes):
-            raise DataError(f"classes must be one or more different names (got {self.classes}): {self.name}")
+        repeated = [name for name, count in Counter(self.classes).items() if count > 1]
+        if repeated or not self.classes:
+            got = f"{shown(repeated[0])} more than once" if repeated else "none"
+            raise DataError(f"classes must be one or more different names (got {got}): {self.name}")
         for part in ("train", "test"):
             self._check(part)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
@@ -269,7 +273,7 @@ class ImageData:
                 shape. A label is an integer from 0.
             test: The same, for the test set.
             classes: The classes' names, in the order of the labels; if None, the ``classes`` of ``train`` where it has
-                some, else "0", "1" and so on.
+                some, else "0", "1" and so on. Where each is a tuple of synonyms, as ImageNet's are, they are joined.
             name: What the data set is called in tickets and reports.
 
         Raises:

@@ -57,7 +57,9 @@ def limited_name(name: str, limit: Limit) -> str:
 
 
 def framed_name(name: str, framing: CentreCrop | None) -> str:
-    """The name of a data set whose images were brought to one size."""
+    """The name of a data set whose images were brought to one size, or of one in a folder that is taken as it is."""
+    if parse_data_name(name) != DataName(loader=name.partition(":")[0]):
+        name += "/"  # the folder's own name ends like a limit or a size; no folder's name ends in a slash
     if framing is None:
         return name
     return f"{name}@{'' if framing.resize is None else f'{framing.resize}-'}{framing.size}px"

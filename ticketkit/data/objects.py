@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ticketkit.arch.spec import LIMITS
 from ticketkit.data.files import eight_bits
 from ticketkit.data.images import IMAGE_AXES, ImageData, Images, Labels
 from ticketkit.errors import DataError, one_line
@@ -21,7 +22,13 @@ from ticketkit.reading import shown
 ROUNDING = 1e-3
 """How far 255 times a pixel of a floating-point image may be from a whole number, at least: float16 is coarser."""
 
+CHECKED_AT_ONCE = 1 << 20
+"""Floating-point pixels whose multiples are held at a time: 16 MiB, where those of a whole data set take gigabytes."""
+
 AXES_OF_COLOUR = 3
+
+MOST_CLASSES = LIMITS["num_classes"]
+"""The most classes that a network tells apart: of a label beyond it, as many names would be made."""
 
 _HOW = "leave out augmentation and Normalize, which recipes do"
 
@@ -68,8 +75,8 @@ def data_of_datasets(
     for part, dataset in (("train", train), ("test", test)):
         images, labels = _items(dataset, f"{part} set of {name}")
         parts |= {f"{part}_images": images, f"{part}_labels": labels}
-    if classes is None:
-        classes = getattr(train, "classes", None)
+    if classes is None and isinstance(own := getattr(train, "classes", None), Iterable):
+        classes = [*own]
     return make(name=name, classes=_classes(classes, parts), **parts)
 
 
@@ -114,9 +121,12 @@ def _image(image: Any, place: str) -> Images:
 
 def _label(label: Any, place: str) -> int:
     try:
-        return operator.index(label)
+        number = operator.index(label)
     except TypeError:
-        raise DataError(f"a label must be a whole number from 0 (got {shown(label)}): {place}") from None
+        number = -1
+    if not 0 <= number < MOST_CLASSES:
+        raise DataError(f"a label must be a whole number from 0 to {MOST_CLASSES - 1:,} (got {shown(label)}): {place}")
+    return number
 
 
 def _array(value: Any) -> NDArray[Any]:
@@ -133,30 +143,37 @@ def _bytes(array: NDArray[Any], place: str) -> Images:
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise DataError(f"pixels must be uint8, in 0..255 (got {array.dtype} {list(array.shape)}): {place}")
-    scaled = array.astype(np.float64) * 255
-    rounded = np.rint(scaled)
     tolerance = max(ROUNDING, 255 * float(np.finfo(array.dtype).eps))
-    # Also false for what is no number.
-    if not np.all((np.abs(scaled - rounded) <= tolerance) & (rounded >= 0) & (rounded <= 255)):  # noqa: PLR2004
-        low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-        raise DataError(
-            f"floating-point pixels must be 255ths in [0, 1], as ToTensor makes them: {_HOW} "
-            f"(got {array.dtype} from {low:.3g} to {high:.3g}): {place}"
-        )
-    return rounded.astype(np.uint8)
+    flat = array.reshape(-1)
+    pixels = np.empty(flat.shape, dtype=np.uint8)
+    for start in range(0, len(flat), CHECKED_AT_ONCE):
+        part = slice(start, start + CHECKED_AT_ONCE)
+        scaled = flat[part].astype(np.float64) * 255
+        rounded = np.rint(scaled)
+        # Also false for what is no number.
+        if not np.all((np.abs(scaled - rounded) <= tolerance) & (rounded >= 0) & (rounded <= 255)):  # noqa: PLR2004
+            raise DataError(
+                f"floating-point pixels must be 255ths in [0, 1], as ToTensor makes them: {_HOW} "
+                f"(got {array.dtype} from {float(array.min()):.3g} to {float(array.max()):.3g}): {place}"
+            )
+        pixels[part] = rounded
+    return pixels.reshape(array.shape)
 
 
 def _labels(labels: Any, where: str) -> Labels:
     array = _array(labels)
     if not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"labels must be integers (got {array.dtype} {list(array.shape)}): {where}")
+    if (highest := int(array.max(initial=0))) >= MOST_CLASSES:
+        raise DataError(f"labels must be below {MOST_CLASSES:,} (got {highest}): {where}")
     return array.astype(np.int64)
 
 
-def _classes(classes: Sequence[str] | None, parts: dict[str, Images | Labels]) -> tuple[str, ...]:
+def _classes(classes: Iterable[object] | None, parts: dict[str, Images | Labels]) -> tuple[str, ...]:
     if classes is not None:
-        return tuple(classes)
-    highest = max((int(parts[f"{part}_labels"].max(initial=-1)) for part in ("train", "test")), default=-1)
+        # torchvision's ImageNet gives each class's synonyms, as a tuple.
+        return tuple(", ".join(map(str, name)) if isinstance(name, (tuple, list)) else str(name) for name in classes)
+    highest = max(int(parts[f"{part}_labels"].max(initial=-1)) for part in ("train", "test"))
     return tuple(map(str, range(highest + 1)))
 
 

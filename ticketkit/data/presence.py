@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -27,7 +28,8 @@ class Presence:
         train: Number of training images; None if it is not known.
         test: Number of test images; None if it is not known.
         classes: The classes' names; None if they are not known.
-        reason: What a folder lacks, in one line; empty where there is nothing to say.
+        reason: What a folder lacks, or what of it cannot be looked at, in one line; empty where there is nothing to
+            say.
     """
 
     facts: Facts
@@ -80,7 +82,21 @@ def presence_of(facts: Facts, data_dir: Path | None = None) -> Presence:
     missing = facts.missing(folder)
     state: State = "yes" if not missing else "no" if len(missing) == len(facts.megabytes) else "partly"
     reason = f"partly: {', '.join(missing)} is missing" if state == "partly" else ""
+    if hidden := _hidden(folder / path for path in missing):
+        reason = f"{state}: {hidden}"
     return _known(facts, state, folder, sum(bytes_below(folder / path) for path in facts.megabytes), reason)
+
+
+def _hidden(paths: Iterable[Path]) -> str:
+    """Which of some files, if any, may be there and cannot be looked at, and why."""
+    for path in paths:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            return f"it must be possible to look at {path} ({error.strerror})"
+    return ""
 
 
 def _known(facts: Facts, state: State, folder: Path | None, size: int, reason: str = "") -> Presence:

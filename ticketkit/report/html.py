@@ -60,6 +60,10 @@ nav ul { display: flex; flex-wrap: wrap; gap: 0.2rem 1.2rem; margin: 0; padding:
 """
 
 
+_NOT_HTML = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters that no page may hold, not even escaped, and that steer a terminal in which one is looked at."""
+
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _VOID = {"img"}
 """Elements that hold nothing, and have no closing tag."""
 
@@ -136,7 +140,7 @@ def document(title: str, summary: str, sections: Sequence[tuple[str, Sequence[Ma
         ),
         lang="en",
     )
-    return f"<!DOCTYPE html>\n{page}\n"
+    return f"<!DOCTYPE html>\n{_NOT_HTML.sub(_REPLACEMENT, page)}\n"
 
 
 def element(tag: str, *children: str, **attributes: str) -> Markup:

@@ -20,7 +20,7 @@ from ticketkit.mask import BoolArray
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Counts = NDArray[np.int64]
+Counts = NDArray[np.int32]
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 NOTHING, DEAD, LINE, MARK, ZERO = range(5)
@@ -174,8 +174,9 @@ def weight_image(weights: Array, mask: BoolArray, limit: int) -> LayerImage:
     filters, inputs = _dead(kept)
     bound = 0.0
     if not layout.exact:
-        counts = kept.sum(axis=(2, 3), dtype=np.int64)
-        pixels = _blocks(layout, counts, np.full_like(counts, kept.shape[2] * kept.shape[3]))
+        counts = _per_kernel(kept)
+        whole = np.broadcast_to(np.int32(kept.shape[2] * kept.shape[3]), counts.shape)
+        pixels = _blocks(layout, counts, whole)
     else:
         values = _four(weights).astype(np.float64)
         magnitudes = np.abs(values[kept & np.isfinite(values)])
@@ -213,8 +214,7 @@ def difference_image(first: BoolArray, other: BoolArray, limit: int) -> LayerIma
     layout = Layout.of(_shape(left), limit)
     filters, inputs = _dead(either)
     if not layout.exact:
-        both = left & right
-        pixels = _blocks(layout, both.sum(axis=(2, 3), dtype=np.int64), either.sum(axis=(2, 3), dtype=np.int64))
+        pixels = _blocks(layout, _per_kernel(left & right), _per_kernel(either))
     else:
         codes = np.full(left.shape, NOTHING, dtype=np.uint8)
         for code, where in ((FIRST, left & ~right), (OTHER, right & ~left), (BOTH, left & right)):
@@ -245,6 +245,12 @@ def _shape(array: BoolArray) -> tuple[int, int, int, int]:
     return outputs, inputs, height, width
 
 
+def _per_kernel(kept: BoolArray) -> Counts:
+    """How many weights each kernel keeps, int32 [outputs, inputs]: a layer that is drawn in blocks is a large one."""
+    counts: Counts = kept.sum(axis=(2, 3), dtype=np.int32)
+    return counts
+
+
 def _dead(kept: BoolArray) -> tuple[BoolArray, BoolArray]:
     """Whether nothing is kept of each output, and of each input."""
     filters: BoolArray = np.logical_not(np.any(kept, axis=(1, 2, 3)))
@@ -273,7 +279,7 @@ def _exact(layout: Layout, codes: Pixels) -> Pixels:
 
 
 def _blocks(layout: Layout, part: Counts, whole: Counts) -> Pixels:
-    """Every block of kernels as one pixel, shaded by its share: ``part`` of ``whole``, int64 [outputs, inputs]."""
+    """Every block of kernels as one pixel, shaded by its share: ``part`` of ``whole``, int32 [outputs, inputs]."""
     height, width = layout.strip
     strips = np.full((layout.strips, height, width), NOTHING, dtype=np.uint8)
     for number in range(layout.strips):
@@ -287,8 +293,9 @@ def _blocks(layout: Layout, part: Counts, whole: Counts) -> Pixels:
 
 
 def _summed(counts: Counts, block: tuple[int, int]) -> Counts:
-    rows = np.add.reduceat(counts, range(0, counts.shape[0], block[0]), axis=0)
-    summed: Counts = np.add.reduceat(rows, range(0, counts.shape[1], block[1]), axis=1)
+    # Of another type, numpy would first make a copy of them all.
+    rows = np.add.reduceat(counts, range(0, counts.shape[0], block[0]), axis=0, dtype=counts.dtype)
+    summed: Counts = np.add.reduceat(rows, range(0, counts.shape[1], block[1]), axis=1, dtype=counts.dtype)
     return summed
 
 

@@ -43,7 +43,7 @@ def folder(make_ticket: Callable[..., Ticket], tmp_path: Path, monkeypatch: pyte
     (tmp_path / "runs").mkdir()
     for path in ("a.st", "runs/b.st"):
         save_ticket(make_ticket("resnet14-w2"), tmp_path / path)
-    for name in ("notes.txt", "own.toml", "an odd name.st"):
+    for name in ("notes.txt", "own.toml", ".hidden.st"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -88,7 +88,8 @@ def test_networks_are_those_of_the_ticket_s_own_family(folder: Path) -> None:
 
 
 def test_tickets_complete_by_their_files(folder: Path) -> None:
-    assert offered("inspect", "") == ["a.st"], "a name that needs quotes is left to the shell"
+    assert offered("inspect", "") == ["a.st"]
+    assert offered("inspect", ".h") == [".hidden.st"]
     assert offered("inspect", "runs/") == ["runs/b.st"]
     assert kinds("inspect", "ru") == ["file"], "the way to a folder is the shell's"
     assert kinds("inspect", "missing/x") == ["file"]
@@ -96,6 +97,21 @@ def test_tickets_complete_by_their_files(folder: Path) -> None:
     assert offered("verify", "--against", "a") == ["all"]
     assert offered("verify", "--against", "a.") == ["a.st"]
     assert offered("find", "--recipe", "o") == ["own.toml"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b.st", "ab:c.st", "a=b.st", "a@b.st", "a{1,2}.st", "a~b.st", "a'b.st", "a\nb.st", "a\x1bb.st", "odd [1]/a.st"],
+)
+def test_a_name_that_must_be_quoted_leaves_all_to_the_shell(name: str, folder: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).touch()
+    assert kinds("inspect", f"{name.rpartition('.')[0][:-1]}") == ["file"], "it is neither hidden nor offered as it is"
+
+
+def test_an_option_s_dash_leaves_all_to_the_shell(folder: Path) -> None:
+    (folder / "-x.st").touch()
+    assert kinds("inspect", "") == ["file"]
 
 
 @pytest.mark.parametrize(("shell", "completes"), [("bash", BashComplete), ("zsh", ZshComplete), ("fish", FishComplete)])

@@ -15,8 +15,11 @@ from PIL import Image
 
 from ticketkit.bundle import read_header
 from ticketkit.cli.app import application
-from ticketkit.data import DATASETS, load_data
+from ticketkit.cli.training import load_images
+from ticketkit.data import DATASETS, DataRequest, load_data
+from ticketkit.data.naming import DataName
 from ticketkit.errors import DataError
+from ticketkit.recipe import load_recipe
 
 RECIPE = ["--set", "epochs=1", "--set", "warmup=0", "--set", "rewind=0it"]
 SHORT = ["--arch", "mlp-64-16-10", "--levels", "1", "--threads", "1", *RECIPE]
@@ -135,6 +138,30 @@ def test_a_limit_and_a_fraction_exclude_each_other(command: list[str]) -> None:
 @pytest.mark.parametrize("fraction", ["0", "1.5"])
 def test_a_fraction_is_in_its_range(fraction: str) -> None:
     assert _run("find", *SHORT, "--fraction", fraction).exit_code == 2
+
+
+def test_sizes_need_images_that_are_read() -> None:
+    done = _run("data", "folder", "--data-dir", "pets", "--image-size", 8)
+    assert done.exit_code == 2
+    assert "--image-size and --resize need --read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("device", "cuda", "processes", "workers"),
+    [("auto", True, 1, 6), ("cuda:0", True, 2, 3), ("cpu", True, 1, None), ("auto", False, 1, None)],
+)
+def test_a_gpu_waits_for_no_single_decoder(
+    device: str, cuda: bool, processes: int, workers: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[DataRequest] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
+    monkeypatch.setattr("ticketkit.train.memory_budget", lambda _device: 1 << 30)
+    monkeypatch.setattr("ticketkit.train.compute.cores", lambda: 6)
+    monkeypatch.setattr("ticketkit.data.load_data", lambda _name, request: requests.append(request))
+    sizes = {"data_dir": Path("pets"), "image_size": 8, "resize": None, "stream": True}
+    recipe = load_recipe("quick")
+    load_images(DataName(loader="folder"), **sizes, recipe=recipe, device=device, processes=processes)
+    assert [request.workers for request in requests] == [workers]
 
 
 def test_mirroring_digits_is_warned_of_once() -> None:

@@ -75,6 +75,19 @@ def test_a_list_that_one_of_them_lacks_is_one_line(make_ticket: MakeTicket, tmp_
     text = _run("diff", tmp_path / "found.st", tmp_path / "tested.st").stdout
     rows = [line.split() for line in text.splitlines() if line.startswith("results")]
     assert rows == [["results.levels", "7", "entries"], ["results.tolerance", "0.005"]]
+    longer = dataclasses.replace(found, results=Results(levels=levels[:4], winning_level=None, tolerance=0.005))
+    save_ticket(longer, tmp_path / "found.st", overwrite=True)
+    text = _run("diff", tmp_path / "found.st", tmp_path / "tested.st").stdout
+    assert [line.split() for line in text.splitlines() if line.startswith("results")] == [
+        ["results.levels", "3", "more", "entries"]
+    ]
+
+
+def test_numbers_that_differ_late_are_told_apart(make_ticket: MakeTicket, tmp_path: Path) -> None:
+    for name, rate in (("a.st", 0.2), ("b.st", 0.2000000001)):
+        save_ticket(make_ticket(provenance=Provenance(method="imp", rate=rate)), tmp_path / name)
+    text = _run("diff", tmp_path / "a.st", tmp_path / "b.st").stdout
+    assert ["provenance.rate", "0.2", "0.2000000001"] in [line.split() for line in text.splitlines()]
 
 
 def test_json_holds_the_comparison_of_inspect_and_its_keys_are_documented(

@@ -51,13 +51,17 @@ def test_a_ticket_s_weights_are_counted(path: Path, make_ticket: MakeTicket) -> 
     assert sorted(item.name for item in path.parent.iterdir()) == ["t.st"]
 
 
-def test_the_printed_command_can_be_run_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["t.st", "a name, which is long; it has spaces, and goes on beyond the end of a line.st", f"{'a' * 90}.st"]
+)
+def test_the_printed_command_can_be_run_as_it_is(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(path.parent)
-    text = _run("t.st", "--to", "110", "--order", "interpolate").stdout
-    command = shlex.split(text[text.index("to edit") + len("to edit") :])
-    assert command[:2] == ["ticketkit", "stretch"]
-    done = CliRunner().invoke(application, [*command[1:], "--json"], catch_exceptions=False)
-    planned = json.loads(_run("t.st", "--to", "110", "--order", "interpolate", "--json").stdout)
+    path.rename(name)
+    text = _run(name, "--to", "110", "--order", "interpolate").stdout
+    command = shlex.split(text[text.index("to edit") + len("to edit") :].replace("\\\n", ""))
+    assert command[:3] == ["ticketkit", "stretch", name]
+    done = CliRunner().invoke(application, [*command[1:], "--json", "-o", "out.st"], catch_exceptions=False)
+    planned = json.loads(_run(name, "--to", "110", "--order", "interpolate", "--json").stdout)
     stretched = json.loads(done.stdout)
     assert [stage["sources"] for stage in stretched["stages"]] == [stage["sources"] for stage in planned["stages"]]
     assert stretched["target"]["kept"] == planned["target"]["kept"]

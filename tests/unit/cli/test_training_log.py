@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def test_a_connection_logs_both_ends_and_the_line(ticket: Path, tmp_path: Path) 
     assert line == [(number, pytest.approx(point["accuracy"])) for number, point in enumerate(curve["points"])]
 
 
-def test_a_study_logs_a_run_for_each_training(tmp_path: Path) -> None:
+def test_a_study_logs_a_run_for_each_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tiny.toml").write_text(
         'title = "t"\nsources = ["resnet14-w2"]\ntargets = ["resnet20-w2"]\nsparsities = [0.5]\n'
         'arms = ["ticket"]\nconnect = ["ticket"]\nseeds = 1\nrate = 0.6\npoints = 3\n'
@@ -145,7 +146,10 @@ def test_a_study_logs_a_run_for_each_training(tmp_path: Path) -> None:
     arguments = ("sweep", tmp_path / "tiny.toml", "-o", tmp_path / "out", "--log-dir", tmp_path / "logs")
     assert run(*arguments, "--dry-run").exit_code == 0
     assert not (tmp_path / "logs").exists()
+    left_open: list[str] = []
+    monkeypatch.setattr(TrainingLog, "__exit__", lambda log, *_: left_open.extend(log._runs))
     assert run(*arguments).exit_code == 0
+    assert not left_open, "each has a file and a thread"
     names = {name.split("/")[0] + "/" + name.split("/")[-1] for name in runs(tmp_path / "logs")}
     assert {"find/levels", "find/imp-level-0", "train/ticket", "connect/ticket-end-1", "connect/line"} <= names
     for cell in (tmp_path / "out" / "train").glob("*.json"):
@@ -218,6 +222,23 @@ def test_a_disk_that_fills_up_ends_the_log_and_not_the_training(
             log.epoch("a", told(4))
         log.epoch("a", told(6))
         log.end("a", 6, {ACCURACY: 0.5})
+
+
+def test_the_thread_that_finds_the_disk_full_says_nothing_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = threading.excepthook
+    monkeypatch.setattr("tensorboard.compat.tensorflow_stub.io.gfile.LocalFileSystem.append", full)
+    monkeypatch.setattr("tensorboard.compat.tensorflow_stub.io.gfile.LocalFileSystem.write", full)
+    with (
+        pytest.warns(RuntimeWarning, match=r"logged no more \(No space left on device\)"),
+        TrainingLog(tmp_path) as log,
+    ):
+        log.epoch("a", told(2))
+    assert threading.excepthook is before
 
 
 def test_a_name_is_fit_for_folders() -> None:

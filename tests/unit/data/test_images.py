@@ -101,8 +101,8 @@ def test_fingerprint_is_stable():
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({"classes": ()}, "classes must be one or more different names (got ()): toy"),
-        ({"classes": ("a", "b", "b")}, "classes must be one or more different names (got ('a', 'b', 'b')): toy"),
+        ({"classes": ()}, "classes must be one or more different names (got none): toy"),
+        ({"classes": ("a", "b", "b")}, "classes must be one or more different names (got 'b' more than once): toy"),
         (
             {"train_images": np.zeros((12, 3, 4, 5), dtype=np.float32)},
             "images must be uint8 [N, C, H, W], none of them 0 (got float32 [12, 3, 4, 5]): train set of toy",

@@ -33,6 +33,15 @@ def test_names_are_read_as_they_are_made(limit: tuple[int | None, int | None], f
     assert (found.image_size, found.resize) == ((framing.size, framing.resize) if framing else (None, None))
 
 
+@pytest.mark.parametrize("folder", ["pets@224px", "pets[:10]", "a@256-224px[:3,:4]"])
+@pytest.mark.parametrize("framing", [None, CentreCrop(size=24)])
+def test_a_folders_own_name_is_not_read_as_a_size_or_a_limit(folder: str, framing: CentreCrop | None) -> None:
+    name = framed_name(f"folder:{folder}", framing)
+    assert name == f"folder:{folder}/{'' if framing is None else '@24px'}"
+    assert parse_data_name(name) == DataName(loader="folder", image_size=framing.size if framing else None)
+    assert parse_data_name(limited_name(name, (5, None))).limits == ((5, None),)
+
+
 def test_the_name_of_a_limited_data_set_says_so() -> None:
     data = load_data("digits").limited(100).limited(None, 50)
     assert data.name == "digits[:100][:,:50]"

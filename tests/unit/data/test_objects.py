@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from ticketkit.data import ImageData
+from ticketkit.data import ImageData, objects
 from ticketkit.errors import DataError
 from ticketkit.torchvision_compat import import_torchvision
 
@@ -59,6 +59,15 @@ def test_tensors_and_arrays_of_any_kind_are_the_same_data(make: Any) -> None:
     assert data.name == "tensors"
 
 
+def test_floating_point_pixels_are_checked_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "CHECKED_AT_ONCE", 7)
+    pixels = PIXELS / np.float32(255)
+    assert ImageData.from_tensors(pixels, LABELS, pixels, LABELS).fingerprint == expected().fingerprint
+    pixels[-1, -1, -1, -1] = 0.5003
+    with pytest.raises(DataError, match="floating-point pixels must be 255ths"):
+        ImageData.from_tensors(pixels, LABELS, PIXELS, LABELS)
+
+
 def test_grey_tensors_need_no_channel() -> None:
     data = ImageData.from_tensors(PIXELS[:, 0], LABELS, PIXELS[:, 0], LABELS, classes=["a", "b", "c"], name="grey")
     assert (data.shape, data.classes, data.name) == ((1, 4, 5), ("a", "b", "c"), "grey")
@@ -91,6 +100,8 @@ def test_grey_tensors_need_no_channel() -> None:
             "images and labels must be tensors or arrays of numbers: Got unsupp",
         ),
         (PIXELS, LABELS / 2, "labels must be integers (got float64 [6]): train set of tensors"),
+        (PIXELS, LABELS + 10**6, "labels must be below 1,000,000 (got 1000002): train set of tensors"),
+        (PIXELS, LABELS.astype(np.uint64) + 2**63, "labels must be below 1,000,000 (got 9223372036854775810): train"),
         (PIXELS, LABELS[:5], "labels must be int64 [6] (got int64 [5]): train set of tensors"),
         (PIXELS, LABELS - 1, "labels must be from 0 to 2 (got -1 to 1): train set of tensors"),
         (
@@ -152,6 +163,10 @@ def test_the_classes_are_the_data_sets_own() -> None:
     items.classes = ["cat", "dog", "fox", "owl"]
     assert ImageData.from_dataset(items, items).classes == ("cat", "dog", "fox", "owl")
     assert ImageData.from_dataset(items, items, classes="abc").classes == ("a", "b", "c")
+    items.classes = [("cat", "house cat"), ("dog",), 2]
+    assert ImageData.from_dataset(items, items).classes == ("cat, house cat", "dog", "2")
+    items.classes = 3
+    assert ImageData.from_dataset(items, items).classes == ("0", "1", "2")
     more = Items([*map(torch.from_numpy, PIXELS)], [5, 0, 0, 0, 0, 0])
     assert ImageData.from_dataset(more, items).num_classes == 6
 
@@ -199,11 +214,13 @@ IMAGES = [*map(torch.from_numpy, PIXELS)]
             Items([Image.new("F", (5, 4))] * 6),
             "an image must have 8 or 16 bits a channel (got 32-bit or floating-point",
         ),
-        (Items(IMAGES, [0.5] * 6), "a label must be a whole number from 0 (got 0.5): item 0 of the train set of mine"),
         (
-            Items(IMAGES, ["cat"] * 6),
-            "a label must be a whole number from 0 (got 'cat'): item 0 of the train set of mine",
+            Items(IMAGES, [0.5] * 6),
+            "a label must be a whole number from 0 to 999,999 (got 0.5): item 0 of the train set of mine",
         ),
+        (Items(IMAGES, ["cat"] * 6), "from 0 to 999,999 (got 'cat'): item 0 of the train set of mine"),
+        (Items(IMAGES, [0, 1, -1, 2, 0, 1]), "from 0 to 999,999 (got -1): item 2 of the train set of mine"),
+        (Items(IMAGES, [2**70] * 6), "from 0 to 999,999 (got 1180591620717411303424): item 0 of the train set of mine"),
     ],
 )
 def test_what_no_data_set_of_images_is_is_named(dataset: Any, message: str) -> None:

@@ -71,6 +71,19 @@ def test_a_folder_that_is_none_says_why(tmp_path: Path) -> None:
     assert found.reason == f"no: a folder data set must hold train/CLASS/ and test/CLASS/, or val/CLASS/: {tmp_path}"
 
 
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_one_that_cannot_be_looked_at_says_so_and_ends_no_list(name: str, tmp_path: Path) -> None:
+    """A name too long for the system stands for what it does not let us see: the tests may run as root."""
+    facts = DATASETS[name].facts
+    found = presence_of(facts, tmp_path / ("x" * 300))
+    if facts.source == "embedded":
+        assert (found.state, found.reason) == ("embedded", "")
+        return
+    assert found.state == "no"
+    assert found.reason.startswith("no: ")
+    assert "File name too long" in found.reason
+
+
 def test_mirrored_digits_mean_something_else() -> None:
     unmirrored = {name for name, known in DATASETS.items() if not known.facts.mirrors}
     assert unmirrored == {"digits", "digits-rotated", "mnist", "svhn"}

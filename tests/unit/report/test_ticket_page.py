@@ -93,6 +93,13 @@ def test_nothing_from_the_file_is_markup(make_ticket: MakeTicket, page_of: Calla
     assert "".join(page.words).count(hostile) >= 4
 
 
+def test_control_characters_are_not_passed_on(make_ticket: MakeTicket, page_of: Callable[..., str]) -> None:
+    hostile = "a\x1b[31mb\x00c\x9bd"
+    text = page_of(make_ticket(provenance=Provenance(method=hostile, recipe={"name": hostile})), hostile)
+    assert text.count("a\ufffd[31mb\ufffdc\ufffdd") >= 4
+    assert not set(text) & {"\x1b", "\x00", "\x9b"}
+
+
 def test_what_would_make_the_page_too_large_is_named(
     make_ticket: MakeTicket, page_of: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,8 @@ def command(
 
     if read and name is None:
         raise click.UsageError("--read needs the NAME of the data set to read")
+    if not read and (image_size, resize) != (None, None):
+        raise click.UsageError("--image-size and --resize need --read, which reads the images in that size")
     wanted = list(DATASETS) if name is None else [name]
     found = [presence_of(DATASETS[one].facts, data_dir) for one in wanted]
     data = _read(found[0].facts, data_dir, image_size, resize) if read else None

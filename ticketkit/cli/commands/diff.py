@@ -104,15 +104,13 @@ def _blocks(found: Difference, other: str) -> list[list[str]]:
 
 def _fields(differences: tuple[FieldDifference, ...]) -> list[str]:
     room = MAX_WIDTH - 2 * (_VALUE_WIDTH + 2)
-    rows = [
-        (shortened(printable(place), room), _shown(first), _shown(other)) for place, first, other in _rows(differences)
-    ]
+    rows = [(shortened(printable(place), room), *_pair(first, other)) for place, first, other in _rows(differences)]
     columns = ("differs", "first", "other")
     return text_table(columns, rows, left=columns)
 
 
 def _rows(differences: tuple[FieldDifference, ...]) -> Iterator[tuple[str, Any, Any]]:
-    """A row each, but one alone for a list of several entries that only one of the tickets has."""
+    """A row each, but one alone for several entries of a list that only one of the tickets has."""
     for whole, members in groupby(differences, key=lambda found: found.field.partition("[")[0]):
         found = list(members)
         entries = {each.field.removeprefix(whole).partition("]")[0] for each in found}
@@ -120,10 +118,17 @@ def _rows(differences: tuple[FieldDifference, ...]) -> Iterator[tuple[str, Any, 
             all(value is None for value in side) for side in zip(*((e.first, e.other) for e in found), strict=True)
         ]
         if len(entries) > 1 and any(lacking):
-            first, other = ("" if lacks else f"{len(entries)} entries" for lacks in lacking)
+            more = "" if "[0" in entries else "more "
+            first, other = ("" if lacks else f"{len(entries)} {more}entries" for lacks in lacking)
             yield whole, first, other
         else:
             yield from ((each.field, each.first, each.other) for each in found)
+
+
+def _pair(first: Any, other: Any) -> tuple[str, str]:
+    """Both values, with as many digits as it takes to tell them apart."""
+    shown = _shown(first), _shown(other)
+    return shown if shown[0] != shown[1] else (_shown(json.dumps(first)), _shown(json.dumps(other)))
 
 
 def _shown(value: Any) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ticketkit.cli.completions import complete_networks
-from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, percent
+from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, percent, printable
 from ticketkit.cli.pictures import FORCE_OPTION, PLOT_OPTION, add_picture, picture_files
 from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.cli.stretching import StretchCommand, check_alone, check_order, plan_options
@@ -141,8 +141,18 @@ def _summary(plan: StretchPlan, ticket: TicketArgument | None, to: str) -> list[
         pairs.append(("sparsity", f"{percent(1 - before)} -> {percent(1 - after)}"))
     pairs.append(("mapping", str(plan.mapping)))
     named = "TICKET.st" if ticket is None else shlex.quote(str(ticket))
-    pairs.append(("to edit", f"ticketkit stretch {named} --to {shlex.quote(to)} --map '{plan.mapping}'"))
-    return fields(pairs)
+    head = f"ticketkit stretch {named} --to {shlex.quote(to)} --map"
+    return [*fields(pairs), *_to_edit(head, f"'{plan.mapping}'")]
+
+
+def _to_edit(head: str, mapping: str) -> list[str]:
+    """A command that a shell takes as it stands: broken in its mapping alone, since a broken name is another one."""
+    (label,) = fields([("to edit", "")])
+    first = f"{label}{printable(head)}"
+    # A terminal's colours take no room.
+    if len(click.unstyle(f"{first} {mapping}")) <= MAX_WIDTH:
+        return [f"{first} {mapping}"]
+    return [f"{first} \\", *fields([("", mapping)])]
 
 
 command: click.Command = StretchCommand(

@@ -16,20 +16,13 @@ from pathlib import Path
 
 import click
 
-from ticketkit.cli.completions import complete_tickets
 from ticketkit.cli.output import echo, echo_json, fields, percent
 from ticketkit.cli.passphrase import PASSPHRASE_OPTION, get_passphrase
+from ticketkit.cli.references import TICKET_FILES
 
 
 @click.command("sign", short_help="Vouch for tickets with a key.")
-@click.argument(
-    "tickets",
-    metavar="TICKET...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-    shell_complete=complete_tickets,
-)
+@TICKET_FILES
 @click.option(
     "--key",
     required=True,

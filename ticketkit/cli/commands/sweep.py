@@ -329,6 +329,7 @@ class _Watcher:
         self._bar = bar
         self._log = log
         self._steps: dict[Task, tuple[int, int]] = {}
+        self._logged: dict[Task, set[str]] = {}
 
     def on_epoch(self, task: Task, label: str, progress: Progress) -> None:
         before, step = self._steps.get(task, (0, 0))
@@ -337,7 +338,9 @@ class _Watcher:
         self._steps[task] = before, progress.step
         shown = f"{label}, {_short(task)}  epoch {progress.epoch}/{progress.epochs}"
         self._bar.epoch(shown, min(before + progress.step, task.steps), task)
-        self._log.epoch(_run(task, label), progress)
+        run = _run(task, label)
+        self._logged.setdefault(task, set()).add(run)
+        self._log.epoch(run, progress)
 
     def on_done(self, done: Done) -> None:
         result = done.result
@@ -352,6 +355,9 @@ class _Watcher:
         self._bar.done(line if result is None else f"{line}  {result.seconds:.1f} s", done.task.steps, done.task)
         if result is not None:
             self._log_end(done.task, result)
+        # A run that is left open has a file and a thread, and a study may have thousands.
+        for run in self._logged.pop(done.task, ()):
+            self._log.close(run)
 
     def log_done(self, tasks: Sequence[Task], folder: Path) -> None:
         """Log what came of those that were done before."""
@@ -369,7 +375,8 @@ class _Watcher:
             self._log.curve(_run(task, "line"), result.curve)
         else:
             levels = {level.level: (1 - level.kept / result.total, level.accuracy) for level in result.levels}
-            self._log.levels(_run(task, LEVELS), levels)
+            self._log.levels(run := _run(task, LEVELS), levels)
+            self._log.close(run)
 
 
 def _run(task: Task, label: str) -> str:

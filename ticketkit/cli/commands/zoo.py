@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ticketkit.cli.commands.card import LICENCE_OPTION
-from ticketkit.cli.completions import complete_datasets, complete_networks, complete_tickets
+from ticketkit.cli.completions import complete_datasets, complete_networks
 from ticketkit.cli.output import MAX_WIDTH, counted, echo, echo_json, fields, percent, printable, shortened, text_table
-from ticketkit.cli.references import download_bar
+from ticketkit.cli.references import TICKET_FILES, download_bar
 
 if TYPE_CHECKING:
     from ticketkit.sharing.zoo import Entry, Wanted
@@ -147,14 +147,7 @@ def get_command(zoo: str, name: str | None, *, out: Path | None, force: bool, as
 
 @command.command("add", short_help="Add tickets to an index.")
 @click.argument("index", type=click.Path(path_type=Path))
-@click.argument(
-    "tickets",
-    metavar="TICKET...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path),
-    shell_complete=complete_tickets,
-)
+@TICKET_FILES
 @click.option("--url", help="Where the ticket is, https:// or hf://, for one.  [default: its path from the index]")
 @click.option("--name", help="What the ticket is called, for one.  [default: its file's name]")
 @click.option(

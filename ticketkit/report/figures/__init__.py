@@ -175,7 +175,8 @@ def check_suffix(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise TicketkitError(f"a picture's file must end in one of {known} (got {suffix or 'no suffix'!r}): {path}")
+        got = repr(suffix) if suffix else "no suffix"
+        raise TicketkitError(f"a picture's file must end in one of {known} (got {got}): {path}")
     return suffix
 
 

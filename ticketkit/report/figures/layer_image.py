@@ -192,7 +192,7 @@ def _ticks(axes: Axes, image: LayerImage) -> None:
 
 def _spread(count: int, pixels: int) -> list[int]:
     """At most so many of 0 to ``count`` - 1 that their labels do not touch, at round steps."""
-    most = max(pixels // 75, 1)
+    most = max(pixels // max(75, _LETTER * len(str(count)) + 25), 1)
     step = next(
         step for power in range(12) for step in (10**power, 2 * 10**power, 5 * 10**power) if count / step <= most
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -13,14 +12,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from ticketkit.report.comparison import LayerDensity, Report
 from ticketkit.report.figures.style import Entry, legend_at_right, new_figure, styled
+from ticketkit.report.figures.ticket import shade_stages
 from ticketkit.report.grouping import short_name, shown_percent
-
-ROOM_FOR_A_WORD = 0.07
-"""Stages that take less of the axis than this have their number alone above them."""
 
 _MARKERS = "os^Dv<>PX*"
 _DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
-_BANDS = ("#f1f1f1", "#ffffff")
 _TICKS = (100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.01)
 
 
@@ -65,7 +61,7 @@ def _density(layer: LayerDensity) -> float:
 
 
 def _panel(axes: Axes, reports: Sequence[Report], layers: Sequence[Sequence[LayerDensity]]) -> list[Entry]:
-    _stages(axes, layers[0])
+    shade_stages(axes, [None if layer.stage is None else f"stage {layer.stage}" for layer in layers[0]])
     entries = []
     for number, (report, found) in enumerate(zip(reports, layers, strict=True)):
         shade = 0.85 * number / max(len(reports) - 1, 1)
@@ -85,30 +81,6 @@ def _panel(axes: Axes, reports: Sequence[Report], layers: Sequence[Sequence[Laye
     axes.set_ylabel("kept weights (%)")
     axes.grid(visible=False, axis="x")
     return entries
-
-
-def _stages(axes: Axes, layers: Sequence[LayerDensity]) -> None:
-    """Shade every other stage, and name them above."""
-    for number, (stage, first, last) in enumerate(_runs(layers)):
-        axes.axvspan(first - 0.5, last + 0.5, color=_BANDS[number % 2], zorder=0, linewidth=0)
-        if stage is not None:
-            axes.text(
-                (first + last) / 2,
-                0.97,
-                f"stage {stage}" if (last - first + 1) / len(layers) > ROOM_FOR_A_WORD else str(stage),
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                va="top",
-                fontsize=8.5,
-                color="#444444",
-            )
-
-
-def _runs(layers: Sequence[LayerDensity]) -> Iterator[tuple[int | None, int, int]]:
-    """Each run of layers of one stage, with its first and last index."""
-    for stage, members in groupby(enumerate(layers), key=lambda member: member[1].stage):
-        places = [place for place, _ in members]
-        yield stage, places[0], places[-1]
 
 
 def _density_axis(axes: Axes, densities: Sequence[float]) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ticketkit.arch import ArchSpec
 from ticketkit.report.figures.style import BLUE, ORANGE, Entry, legend_at_right, new_figure, shortened, styled
-from ticketkit.report.figures.ticket import MOST_LABELS, ROOM_FOR_A_WORD, density_axis
+from ticketkit.report.figures.ticket import MOST_LABELS, density_axis, label_step, shade_stages
 from ticketkit.report.overlap import LayerOverlap, Overlap
 from ticketkit.report.sparsity import LayerSparsity, layer_sparsities
 from ticketkit.ticket import Ticket
@@ -20,7 +19,6 @@ Place = tuple[str, int | None]
 """A stage and a unit, or a role outside the stages and None."""
 
 _BOTH = "#3a3a3a"
-_BANDS = ("#f1f1f1", "#ffffff")
 _NAME_WIDTH = 26
 
 
@@ -62,7 +60,7 @@ def overlap_page(overlap: Overlap, arch: ArchSpec, names: tuple[str, str]) -> Fi
     above.text(1.01, 0.5, "white line: overlap\nexpected by chance", transform=above.transAxes, fontsize=8.5, va="top")
     densities: list[float] = []
     entries = []
-    _shade(below, [None if stages[layer.index] is None else f"stage {stages[layer.index]}" for layer in layers])
+    shade_stages(below, [None if stages[layer.index] is None else f"stage {stages[layer.index]}" for layer in layers])
     for name, values, colour, marker in (
         (first, [100 * layer.kept / layer.total for layer in layers], BLUE, "o"),
         (other, [100 * layer.other_kept / layer.total for layer in layers], ORANGE, "s"),
@@ -72,7 +70,7 @@ def overlap_page(overlap: Overlap, arch: ArchSpec, names: tuple[str, str]) -> Fi
     density_axis(below, densities)
     below.set_ylabel("kept weights (%)")
     below.set_xlim(-0.6, len(layers) - 0.4)
-    step = _step(len(layers))
+    step = label_step(len(layers))
     below.set_xticks(list(places)[::step], [str(layer.index) for layer in layers[::step]])
     below.set_xlabel("layer, in execution order, by its index among all layers (#)")
     legend_at_right(below, entries)
@@ -98,7 +96,7 @@ def unit_densities(first: Ticket, other: Ticket, names: tuple[str, str]) -> Figu
     columns = _columns(*found)
     figure = new_figure(3.9)
     axes = figure.subplots()
-    _shade(axes, [group if unit is not None else None for group, unit in columns])
+    shade_stages(axes, [group if unit is not None else None for group, unit in columns])
     densities: list[float] = []
     entries = []
     looks = ((first, names[0], BLUE, "o"), (other, names[1], ORANGE, "s"))
@@ -114,7 +112,7 @@ def unit_densities(first: Ticket, other: Ticket, names: tuple[str, str]) -> Figu
         drawn = [place for place, _ in broken], [value for _, value in broken]
         entries.append(_curve(axes, *drawn, label, colour, marker))
     density_axis(axes, densities)
-    step = _step(len(columns))
+    step = label_step(len(columns))
     places = [place for place, (_, unit) in enumerate(columns) if (unit or 0) % step == 0]
     axes.set_xticks(
         places, [group if unit is None else str(unit) for group, unit in (columns[place] for place in places)]
@@ -175,26 +173,3 @@ def _curve(axes: Axes, places: Sequence[int], values: Sequence[float], label: st
         zorder=3,
     )
     return Entry(drawn=line, label=label)
-
-
-def _shade(axes: Axes, groups: Sequence[str | None]) -> None:
-    """Shade every other run of one stage, and name the stages; None is outside of them."""
-    runs = [list(run) for _, run in groupby(range(len(groups)), key=lambda place: groups[place])]
-    for number, places in enumerate(runs):
-        axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color=_BANDS[number % 2], zorder=0, linewidth=0)
-        if (group := groups[places[0]]) is not None:
-            wide = len(places) / len(groups) > ROOM_FOR_A_WORD
-            axes.text(
-                (places[0] + places[-1]) / 2,
-                0.97,
-                group if wide else group.removeprefix("stage "),
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                va="top",
-                fontsize=8.5,
-                color="#444444",
-            )
-
-
-def _step(count: int) -> int:
-    return next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000, 10_000) if count / step <= MOST_LABELS)

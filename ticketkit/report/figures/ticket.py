@@ -17,7 +17,7 @@ from ticketkit.report.figures.style import BLUE, GREY, RED, SKY, Entry, legend_a
 from ticketkit.report.sparsity import GroupSparsity, LayerSparsity
 from ticketkit.report.weights import EDGES, GroupWeights
 
-ROOM_FOR_A_WORD: Final = 0.07
+_ROOM_FOR_A_WORD = 0.07
 """Stages that take less of the axis than this have their number alone above them."""
 
 MOST_LABELS: Final = 28
@@ -52,8 +52,9 @@ def ticket_page(
     figure = new_figure(8.6)
     grid = figure.add_gridspec(4, 1, height_ratios=(2.3, 1.0, 1.6, 2.2))
     tops = [figure.add_subplot(grid[row]) for row in range(3)]
+    stages = [None if layer.stage is None else f"stage {layer.stage}" for layer in layers]
     for axes, draw in zip(tops, (_densities, _dead, _kept), strict=True):
-        shade_stages(axes, layers, named=axes is tops[0])
+        shade_stages(axes, stages, named=axes is tops[0])
         draw(axes, layers)
         axes.set_xlim(-0.6, len(layers) - 0.4)
         axes.grid(visible=False, axis="x")
@@ -68,23 +69,34 @@ def ticket_page(
     return figure
 
 
-def shade_stages(axes: Axes, layers: Sequence[LayerSparsity], *, named: bool) -> None:
-    """Shade every other stage, and name them above."""
-    runs = [(stage, list(run)) for stage, run in groupby(range(len(layers)), key=lambda place: layers[place].stage)]
-    for number, (stage, places) in enumerate(runs):
+def shade_stages(axes: Axes, stages: Sequence[str | None], *, named: bool = True) -> None:
+    """Shade every other run of one stage, and name the stages above.
+
+    Args:
+        axes: Where.
+        stages: The stage of each place of the axis, "stage 0"; None outside of them.
+        named: Whether their names are written.
+    """
+    runs = [list(run) for _, run in groupby(range(len(stages)), key=lambda place: stages[place])]
+    for number, places in enumerate(runs):
         axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color=_BANDS[number % 2], zorder=0, linewidth=0)
-        if named and stage is not None:
-            wide = len(places) / len(layers) > ROOM_FOR_A_WORD
+        if named and (stage := stages[places[0]]) is not None:
+            wide = len(places) / len(stages) > _ROOM_FOR_A_WORD
             axes.text(
                 (places[0] + places[-1]) / 2,
                 0.97,
-                f"stage {stage}" if wide else str(stage),
+                stage if wide else stage.removeprefix("stage "),
                 transform=axes.get_xaxis_transform(),
                 ha="center",
                 va="top",
                 fontsize=8.5,
                 color="#444444",
             )
+
+
+def label_step(count: int) -> int:
+    """Of so many places on an axis, every how many-th has a label."""
+    return next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000, 10_000) if count / step <= MOST_LABELS)
 
 
 def density_axis(axes: Axes, densities: Sequence[float], *, room: float = 1.9) -> None:
@@ -169,8 +181,7 @@ def _kept(axes: Axes, layers: Sequence[LayerSparsity]) -> None:
 
 def _label_layers(axes: Axes, layers: Sequence[LayerSparsity], *, named: bool) -> None:
     """Label layers with their index among all layers, as tables and ``--layer`` name them."""
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000, 10_000) if len(layers) / step <= MOST_LABELS)
-    places = range(0, len(layers), step)
+    places = range(0, len(layers), label_step(len(layers)))
     axes.set_xticks(list(places), [str(layers[place].index) for place in places] if named else [])
     if named:
         axes.set_xlabel("prunable layer, in execution order, by its index among all layers (#)")
