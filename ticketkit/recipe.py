@@ -23,6 +23,19 @@ _LONGEST_PLACE = 400
 """Characters of a file's name that a message shows."""
 _REWIND = re.compile(r"([0-9]{1,9})(it|ep)")
 
+_WRONG_TYPE = re.compile(r"(?:Expected|Invalid enum value) .* - at `\$\.(\w+)[^`]*`$", re.DOTALL)
+"""What msgspec says of a value of another type."""
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "tuple[int, ...]": "a list of whole numbers",
+    "Literal['step', 'cosine']": "'step' or 'cosine'",
+}
+"""The types of a recipe's fields, in words."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -193,8 +206,20 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     try:
         return msgspec.convert(dict(values), Recipe)
     except msgspec.ValidationError as error:
-        place = shown(where, _LONGEST_PLACE)
-        raise RecipeError(f"recipe {place} must follow the rules of its fields: {error}") from None
+        raise RecipeError(_problem(error, values, where)) from None
+
+
+def _problem(error: msgspec.ValidationError, values: Mapping[str, Any], where: str) -> str:
+    """What is wrong with plain values, in our own words where there are any; a file is named at the end."""
+    file = f": {where}" if where.endswith(".toml") else ""
+    if isinstance(error.__cause__, RecipeError):  # a field that is out of its range
+        return f"{error.__cause__}{file}"
+    match = _WRONG_TYPE.match(str(error))
+    kinds = {field.name: _KINDS.get(str(field.type)) for field in fields(Recipe)}
+    if match is None or (kind := kinds.get(match[1])) is None:
+        return f"recipe {shown(where, _LONGEST_PLACE)} must follow the rules of its fields: {error}"
+    name = values["name"] if isinstance(values.get("name"), str) else where
+    return f"{match[1]} of recipe {shown(name)} must be {kind} (got {shown(values[match[1]])}){file}"
 
 
 def _read_known(name: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ ACCEPTED = "accepted"
 STAGES: dict[str, re.Pattern[str]] = {
     name: re.compile(pattern)
     for name, pattern in {
-        "length": r"a file must be of|a safetensors header must fit|a header must be of|a file must hold",
+        "length": r"a ticket must be a safe|a safetensors header must fit|a header must be of|a file must (be of|hold)",
         "container": r"a safetensors header must|a ticket must (be a sound safetensors file|have the one meta)",
         "JSON": r"the document must (be JSON|be a JSON object|be text|nest|hold at most|have strings)",
         "format": r"the document's format must be named|this reader knows format version",

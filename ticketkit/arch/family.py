@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ticketkit.arch.spec import LIMITS, ArchSpec, LayerSpec, with_article
 from ticketkit.errors import ArchError
+from ticketkit.reading import did_you_mean
 from ticketkit.registry import Registry
 
 
@@ -32,6 +33,8 @@ class Named:
 
 LONGEST_TEXT = 1_000
 """The longest text that is read as a name: one spelt out, as MLPs' may be, is longer than its canonical form."""
+
+_LONGEST_RESEMBLING = 40
 
 _PLAIN = re.compile(r"(?P<depth>[0-9]{1,6})(?:-w(?P<width>[0-9]{1,7}))?(?:-(?P<variant>[a-z][a-z0-9-]*))?")
 
@@ -194,12 +197,29 @@ def _find_families(name: str, text: str) -> tuple[str, list[Family]]:
     if unknown is None:
         raise ArchError(_no_name(text, "resnet20"))
     raise ArchError(
-        f"an architecture's family must be one of {', '.join(labels)} (got {unknown[1][:40]!r} in {text[:80]!r})"
+        f"an architecture's family must be one of {', '.join(labels)} (got {unknown[1][:40]!r} in {text[:80]!r}"
+        f"{_resembling(name)})"
     )
 
 
 def _no_name(text: str, example: str) -> str:
-    return f"an architecture must be a family and a depth, such as {example} (got {text[:80]!r})"
+    return f"an architecture must be a family and a depth, such as {example} (got {text[:80]!r}{_resembling(text)})"
+
+
+def _resembling(text: str) -> str:
+    """The end of a message about a name that is none: a network that has one like it, or nothing."""
+    name = text.strip().lower()
+    if len(name) > _LONGEST_RESEMBLING or not re.fullmatch(r"[a-z][ -~]*", name):
+        return ""
+    digits = re.search(r"[0-9]+", name)
+    if digits is not None and int(digits[0]) > LIMITS["depth"]:
+        return ""
+    known = [example for family in FAMILIES.values() for example in family.examples]
+    if digits is not None:
+        depth = int(digits[0])
+        families = [family for family in FAMILIES.values() if family.has_depth(depth) and family.read(str(depth))]
+        known += [f"{family.label(depth)}{depth}" for family in families]
+    return did_you_mean(name, known)
 
 
 def _first_with_depth(label: str, readings: list[tuple[Family, Named]]) -> tuple[Family, Named]:

@@ -28,6 +28,10 @@ from ticketkit.reading import shown
 Data = NDArray[np.uint8]
 
 _LENGTH_BYTES = 8
+_ZIP = b"PK\x03\x04"
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""What files of pickle's protocols begin with; torch.save wrote the first before it wrote zip archives."""
+
 _METADATA = "__metadata__"
 _MEMBERS = {"dtype", "shape", "data_offsets"}
 _PLACES = 2
@@ -146,7 +150,10 @@ def read_container(file: BinaryIO, file_bytes: int | None, limits: Limits) -> Co
     data_bytes = None
     if file_bytes is not None:
         _check_file_bytes(file_bytes, limits)
-    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    start = file.read(_LENGTH_BYTES)
+    length = int.from_bytes(start, "little")
+    if length > limits.header_bytes:  # else it may be the header's length
+        _refuse_torchs_own(start)
     if file_bytes is not None:
         data_bytes = file_bytes - _LENGTH_BYTES - length
         if data_bytes < 0:
@@ -162,6 +169,17 @@ def read_container(file: BinaryIO, file_bytes: int | None, limits: Limits) -> Co
         file_bytes = header_bytes + max((extent.end for extent in extents.values()), default=0)
         _check_file_bytes(file_bytes, limits)
     return Container(metadata=metadata, extents=extents, header_bytes=header_bytes, file_bytes=file_bytes, file=file)
+
+
+def _refuse_torchs_own(start: bytes) -> None:
+    """Name what torch.save writes, given the start of a file that cannot be safetensors."""
+    if start.startswith(_ZIP):
+        kind = "a zip archive, as torch.save writes them"
+    elif start.startswith(_PICKLES):
+        kind = "a pickle, as torch.save once wrote them"
+    else:
+        return
+    raise BundleError(f"a ticket must be a safetensors file (got {kind}; ticketkit import reads those)")
 
 
 def _check_file_bytes(file_bytes: int, limits: Limits) -> None:

@@ -92,7 +92,9 @@ def parse_header(path: Path, container: Container, limits: Limits) -> BundleHead
     """
     if set(container.metadata) != {METADATA_KEY}:
         keys = one_line(", ".join(sorted(map(repr, container.metadata))), 80) or "none"
-        raise BundleError(f"a ticket must have the one metadata key {METADATA_KEY!r} (got {keys})")
+        foreign = METADATA_KEY not in container.metadata
+        advice = "; ticketkit import makes a ticket of other tools' files" if foreign else ""
+        raise BundleError(f"a ticket must have the one metadata key {METADATA_KEY!r} (got {keys}){advice}")
     text = container.metadata[METADATA_KEY]
     _check_text(text, limits)
     document, raw = parse_document(text)

@@ -119,6 +119,7 @@ def _check(key: str, entry: TensorEntry, stored: Stored, *, verify: bool) -> Non
     if isinstance(stored, Bitmask):
         stored.check(key)
     if verify and stored.sha256 != entry.sha256:
-        raise BundleError(f"SHA-256 of {key} must be {entry.sha256} (its stored bytes have {stored.sha256})")
+        found = f"its stored bytes have {stored.sha256}"
+        raise BundleError(f"SHA-256 of {key} must be {entry.sha256} ({found}); the file is damaged")
     if stored.infinities:
         raise BundleError(f"values of {key} must be finite ({stored.infinities:,} are not)")

@@ -47,6 +47,19 @@ class CommandFolder(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant, and suggest one where there is none of its name."""
+        name = args[0]
+        if name.startswith("-") or ctx.resilient_parsing or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name[:80], self.list_commands(ctx), n=1)
+        suggestion = f" Did you mean {near[0]!r}?" if near else ""
+        raise click.UsageError(f"No such command {one_line(repr(name), 80)}.{suggestion}", ctx=ctx)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by what they are for."""
         found = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}

@@ -18,7 +18,7 @@ PLOT_OPTION = click.option(
     "--plot",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw it to this file: .png, .svg or .pdf.",
+    help="Draw it to this file: .png, .svg or .pdf. Needs the extra plots.",
 )
 LAYER_OPTION = click.option(
     "--layer",

@@ -199,10 +199,12 @@ def load_setting(
         DataError: If the recipe cuts boxes out of images that are not in files.
     """
     from ticketkit.data.naming import DataName
-    from ticketkit.train import choose_compute
 
     check_part(limit, fraction)
     named = dataset if isinstance(dataset, DataName) else DataName(loader=dataset)
+    check_place(named.loader, data_dir)
+    from ticketkit.train import choose_compute
+
     warn_of_augmentation(named.loader, recipe)
     data = load_images(
         named,
@@ -243,6 +245,7 @@ def load_images(
     processes: int = 1,
 ) -> ImageData:
     """Load a whole data set for a device, with a progress bar where that takes long; see :func:`load_setting`."""
+    check_place(named.loader, data_dir)
     import torch
 
     from ticketkit.data import DATASETS, DataRequest, load_data
@@ -283,6 +286,16 @@ def check_part(limit: int | None, fraction: float | None) -> None:
     """
     if limit is not None and fraction is not None:
         raise click.UsageError("--limit and --fraction exclude each other: give one")
+
+
+def check_place(loader: str, data_dir: Path | None) -> None:
+    """Refuse images of one's own without the folder that they lie in.
+
+    Raises:
+        click.UsageError: If it is not given.
+    """
+    if loader == "folder" and data_dir is None:
+        raise click.UsageError("data set folder needs --data-dir: one with train/CLASS/IMAGE and test/CLASS/IMAGE")
 
 
 def warn_of_augmentation(dataset: str, recipe: Recipe) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from ticketkit.atomic import replacing, write_text
 from ticketkit.bundle import load_ticket, read_header
 from ticketkit.errors import BundleError
-from ticketkit.reading import read_text
+from ticketkit.reading import read_text, shown
 from ticketkit.report.comparison import Report
 from ticketkit.report.sparsity import SparsityReport
 from ticketkit.sharing.card import load_report
@@ -39,16 +39,19 @@ class PlacedZoo:
     place: Reference
 
     def entry(self, name: str) -> Entry:
-        """The ticket of a name.
+        """The ticket of a name, or of the only name that begins so.
 
         Raises:
-            ZooError: If there is none.
+            ZooError: If there is none, or if several begin so.
         """
-        for entry in self.zoo.tickets:
-            if entry.name == name:
-                return entry
-        known = ", ".join(entry.name for entry in self.zoo.tickets[:20]) or "none"
-        raise ZooError(f"a ticket must be one of the zoo's, {known} (got {name!r}): {self.place}")
+        found = [entry for entry in self.zoo.tickets if name and entry.name.startswith(name)]
+        exact = [entry for entry in found if entry.name == name]
+        if len(exact or found) == 1:
+            return (exact or found)[0]
+        if found:
+            names = ", ".join(entry.name for entry in found[:20])
+            raise ZooError(f"a name must begin one ticket's alone (got {shown(name)}, of {names}): {self.place}")
+        raise ZooError(f"no ticket of the zoo is {shown(name)}; see ticketkit zoo list: {self.place}")
 
     def reference(self, entry: Entry) -> Reference:
         """Where a ticket is, with the id that it must have."""

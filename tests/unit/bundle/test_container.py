@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,31 @@ def test_what_the_library_refuses_is_refused(tmp_path: Path, header: dict[str, A
     with pytest.raises(
         BundleError, match=r"(a ticket must be a sound safetensors file|a file must hold the).*: .*a\.st$"
     ):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"PK\x03\x04\x00\x00\x08\x08" + bytes(100), "a zip archive, as torch.save writes them"),
+        (pickle.dumps([1.0] * 100, protocol=2), "a pickle, as torch.save once wrote them"),
+        (pickle.dumps([1.0] * 100, protocol=5), "a pickle, as torch.save once wrote them"),
+    ],
+)
+def test_what_torch_saves_is_named(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=rf"\(got {kind}; ticketkit import reads those\): .*a\.pth$"):
+        read(path)
+
+
+def test_a_header_as_long_as_a_pickle_begins_is_no_pickle(tmp_path: Path) -> None:
+    padding = 0x280 - len(json.dumps({"__metadata__": {"k": ""}, "a": F32}).encode())
+    path = write(tmp_path / "a.st", {"__metadata__": {"k": "x" * padding}, "a": F32}, bytes(8))
+    assert path.read_bytes()[:2] == b"\x80\x02"
+    read(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BundleError, match="cut short or is not safetensors"):
         read(path)
 
 

@@ -6,6 +6,7 @@ import warnings
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ticketkit.cli import app
 
@@ -50,6 +51,16 @@ def test_an_error_of_the_program_itself_is_not_hidden(
 ):
     with pytest.raises(RuntimeError, match="shapes"):
         run(monkeypatch, capsys, RuntimeError("shapes do not match"))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("strech", "No such command 'strech'. Did you mean 'stretch'?"), ("xyzzy", "No such command 'xyzzy'.")],
+)
+def test_a_command_misspelt_is_suggested(name: str, line: str):
+    done = CliRunner().invoke(app.application, [name])
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1] == f"Error: {line}"
 
 
 def test_a_warning_is_one_line():

@@ -50,8 +50,8 @@ def test_all_data_sets_are_listed_within_80_columns(folder: Path) -> None:
     assert max(map(len, lines)) <= 80
     rows = {line.split()[0]: line.split()[1:] for line in lines[1 : len(DATASETS) + 1]}
     assert set(rows) == set(DATASETS)
-    assert rows["digits"] == ["embedded", "898", "899", "1x8x8", "10", "0.05"]
-    assert rows["cifar10"] == ["no", "50,000", "10,000", "3x32x32", "10"]
+    assert rows["digits"] == ["embedded", "898", "899", "1×8×8", "10", "0.05"]
+    assert rows["cifar10"] == ["no", "50,000", "10,000", "3×32×32", "10"]
     assert rows["folder"][:4] == ["yes", "24", "6", "2"]
     assert "in       pets" in lines
     assert "downloaded when first" in lines[-3]
@@ -138,6 +138,15 @@ def test_a_limit_and_a_fraction_exclude_each_other(command: list[str]) -> None:
 @pytest.mark.parametrize("fraction", ["0", "1.5"])
 def test_a_fraction_is_in_its_range(fraction: str) -> None:
     assert _run("find", *SHORT, "--fraction", fraction).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "command", [["find", "--arch", "resnet8", "--dataset", "folder"], ["data", "folder", "--read"]]
+)
+def test_a_folder_must_be_given_before_anything_is_loaded(command: list[str]) -> None:
+    done = _run(*command)
+    assert done.exit_code == 2
+    assert "data set folder needs --data-dir" in done.stderr
 
 
 def test_sizes_need_images_that_are_read() -> None:

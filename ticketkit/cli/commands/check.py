@@ -70,7 +70,7 @@ def command(
     Nothing is decoded, and no file is held in memory.
 
     With --signer, a ticket must be signed as well, and the keys that have signed it stand below its line. Without it,
-    signatures are not looked at.
+    signatures are not looked at. Signatures need the extra sign: pip install 'ticketkit[sign]'.
 
     Exits with 0 if all files are good, with 1 if any is bad.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ticketkit.cli.output import counted, echo, echo_json, fields, text_table
-from ticketkit.cli.training import SIZE_OPTIONS, with_options
+from ticketkit.cli.training import SIZE_OPTIONS, check_place, with_options
 from ticketkit.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def command(
         raise click.UsageError("--read needs the NAME of the data set to read")
     if not read and (image_size, resize) != (None, None):
         raise click.UsageError("--image-size and --resize need --read, which reads the images in that size")
+    if read and name is not None:
+        check_place(name, data_dir)
     wanted = list(DATASETS) if name is None else [name]
     found = [presence_of(DATASETS[one].facts, data_dir) for one in wanted]
     data = _read(found[0].facts, data_dir, image_size, resize) if read else None
@@ -179,4 +181,4 @@ def _count(number: int | None) -> str:
 
 
 def _times(shape: tuple[int, int, int] | None) -> str:
-    return "" if shape is None else "x".join(map(str, shape))
+    return "" if shape is None else "×".join(map(str, shape))

@@ -50,7 +50,7 @@ _SHORTEST_NAME = 8
     "page",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write all of it to this file: one page with tables, pictures and every layer's mask.",
+    help="Write all of it to this file: one page with tables, pictures and every layer's mask. Needs the extra plots.",
 )
 @FORCE_OPTION
 def command(

@@ -20,6 +20,8 @@ def command(name: Path, *, encrypt: bool, passphrase_file: Path | None) -> None:
     Both are PEM, as openssl reads them, and no file is ever replaced. If you have an OpenSSH key of this kind,
     ~/.ssh/id_ed25519, sign with that: you need no other.
 
+    Keys need the extra sign: pip install 'ticketkit[sign]'.
+
     \b
     Examples:
       ticketkit keygen alice

@@ -46,7 +46,7 @@ def command(
 
     At least one output must be given. The page needs no network and runs no script. Reports on one network, trained
     alike, share their pictures: one curve an arm over the sparsity, one for each source that a ticket was stretched
-    from.
+    from. Pictures, and so the page, need the extra plots: pip install 'ticketkit[plots]'.
 
     \b
     Examples:

@@ -48,6 +48,8 @@ def command(
     A ticket is read whole and checked first, since its id guards all of its content. A signature that others have put
     there stays, and yours is added: TICKET.sig holds all of them. To verify it, ticketkit check has --signer.
 
+    Signatures need the extra sign: pip install 'ticketkit[sign]'.
+
     \b
     Examples:
       ticketkit sign resnet20.st --key alice.key

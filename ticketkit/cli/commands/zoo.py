@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SHORTEST_NAME = 12
+_COLUMNS = ("name", "network", "data", "sparsity", "accuracy", "bytes")
+_LEFT = ("name", "network", "data")
+_SHORTEST_NETWORK = 12
 _LONGEST_NETWORK = 20
 _LONGEST_DATA = 10
 
@@ -81,7 +83,7 @@ def list_command(zoo: str, *, as_json: bool, **wanted: Any) -> None:
     Examples:
       ticketkit zoo list examples/zoo
           All of them.
-      ticketkit zoo list examples/zoo --arch resnet56 --min-sparsity 90
+      ticketkit zoo list examples/zoo --arch resnet32 --min-sparsity 90
           Those of a network that are at least so sparse.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.sharing.zoo import Format, entry_json
@@ -93,14 +95,8 @@ def list_command(zoo: str, *, as_json: bool, **wanted: Any) -> None:
         tickets = [entry_json(entry) | {"reference": _reference(placed, entry)} for entry in found]
         echo_json({"format": {"name": Format().name, "version": Format().version}, "tickets": tickets})
         return
-    columns = ("name", "network", "data", "sparsity", "accuracy", "bytes")
-    rows = [_row(entry) for entry in found]
-    if rows:
-        left = ("name", "network", "data")
-        # Names take the room that the other columns leave.
-        too_wide = max(map(len, text_table(columns, rows, left=left)[1:])) - MAX_WIDTH
-        longest = max(max(len(row[0]) for row in rows) - max(too_wide, 0), _SHORTEST_NAME)
-        echo(*text_table(columns, [(shortened(name, longest), *rest) for name, *rest in rows], left=left), "")
+    if found:
+        echo(*_table([_row(entry) for entry in found]), "")
     echo(f"{counted(len(found), 'ticket')} of {len(placed.zoo.tickets):,} in {printable(str(placed.place))}")
 
 
@@ -116,13 +112,14 @@ def list_command(zoo: str, *, as_json: bool, **wanted: Any) -> None:
 def get_command(zoo: str, name: str | None, *, out: Path | None, force: bool, as_json: bool, **wanted: Any) -> None:
     """Get a ticket of a zoo, by its name or as the only one that is wanted.
 
-    It must have the id that the index says, be sound, and be what the index says of it.
+    The beginning of a name is enough if no other begins so. The ticket must have the id that the index says, be sound,
+    and be what the index says of it.
 
     \b
     Examples:
       ticketkit zoo get examples/zoo resnet20-digits -o ticket.st
           By its name.
-      ticketkit zoo get examples/zoo --arch resnet56 --dataset digits
+      ticketkit zoo get examples/zoo --arch resnet32 --dataset digits
           The only one of this network that was found on these data.
     """  # noqa: D301 - click wants the backspace itself
     from ticketkit.sharing.zoo import entry_json
@@ -240,9 +237,11 @@ def _only(placed: PlacedZoo, wanted: Wanted) -> Entry:
     from ticketkit.sharing.errors import ZooError
 
     found = placed.zoo.select(wanted)
-    if len(found) != 1:
+    if not found:
+        raise ZooError(f"no ticket of the zoo is what is wanted; see ticketkit zoo list: {placed.place}")
+    if len(found) > 1:
         names = ", ".join(entry.name for entry in found[:20])
-        raise ZooError(f"one ticket must be wanted (got {len(found):,}{': ' if names else ''}{names}): {placed.place}")
+        raise ZooError(f"one ticket must be wanted (got {len(found):,}: {names}): {placed.place}")
     return found[0]
 
 
@@ -262,6 +261,20 @@ def _row(entry: Entry) -> tuple[str, ...]:
         "" if entry.accuracy is None else percent(entry.accuracy),
         f"{entry.bytes:,}",
     )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The table of a list. Names are there to be typed, so all else gives way to them: networks, then the bytes."""
+    lines = text_table(_COLUMNS, rows, left=_LEFT)
+    too_wide = max(map(len, lines[1:])) - MAX_WIDTH
+    if too_wide <= 0:
+        return lines
+    longest = max(max(len(network) for _, network, *_ in rows) - too_wide, _SHORTEST_NETWORK)
+    rows = [(name, shortened(network, longest), *rest) for name, network, *rest in rows]
+    lines = text_table(_COLUMNS, rows, left=_LEFT)
+    if max(map(len, lines[1:])) <= MAX_WIDTH:
+        return lines
+    return text_table(_COLUMNS[:-1], [row[:-1] for row in rows], left=_LEFT)
 
 
 def _say(text: str, path: Path, entries: Sequence[Entry], *, as_json: bool) -> None:
