@@ -80,6 +80,8 @@ def closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
         ("ticket", f"{out}: {percent(ticket.sparsity)} sparse, {size}, found in {elapsed:.0f} s"),
         ("id", ticket.id),
     ]
+    if ticket.results is not None and (note := _level_note(ticket.results)):
+        pairs.insert(-1, ("note", note))
     if is_quiet():
         return fields(pairs)
     named = shlex.quote(str(out))
@@ -96,6 +98,18 @@ def _result_line(results: Results) -> str:
         return f"no level is {rule}"
     winner = results.levels[results.winning_level]
     return f"level {winner.level}, {percent(1 - winner.density)} sparse, is the last {rule}"
+
+
+def _level_note(results: Results) -> str | None:
+    """That the ticket, the last level, is not the last winning one; None if it is."""
+    last = results.levels[-1]
+    if results.winning_level == last.level:
+        return None
+    points = 100 * (last.accuracy - results.levels[0].accuracy)
+    note = f"the ticket is level {last.level}, {abs(points):.1f} points {'below' if points < 0 else 'above'} dense"
+    if not results.winning_level:
+        return note
+    return f"{note}; --levels {results.winning_level}, or --keep-levels, gives the last winning one"
 
 
 def _other_depth(arch: ArchSpec) -> str | None:

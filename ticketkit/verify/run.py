@@ -177,8 +177,6 @@ def verify_ticket(
         "recipe": recipe.to_dict(),
         "start_step": first_step,
         "rewind_step": rewind_step,
-        "rate": rate,
-        "dst_multiplier": dst_multiplier,
         "environment": compute.describe(),
         "ticketkit": __version__,
     }
@@ -187,13 +185,17 @@ def verify_ticket(
     def job(name: str, seed: int) -> tuple[Outcome, bool]:
         """One training, and whether it was there."""
         arm, contender = entrants[name]
-        own = {
+        own: dict[str, object] = {
             "arm": name,
             "rival": name in (rivals or {}),  # its file may be named like an arm
             "architecture": contender.arch.short_name,
             "ticket": contender.id,
             "seed": seed,
         }
+        if arm.finds is not None:
+            own["rate"] = rate
+        if arm.lengthened:
+            own["dst_multiplier"] = dst_multiplier
         if kept is not None and resume and (known := kept.load(own)) is not None:
             return known, True
         outcome = run_arm(

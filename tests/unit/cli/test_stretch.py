@@ -106,10 +106,27 @@ def test_json_has_stable_keys_and_the_same_facts(source: Ticket) -> None:
     assert done["stages"][0]["sources"] == [0, 1, 2, 1, 2]
 
 
-def test_the_note_is_for_deeper_targets_only(source: Ticket) -> None:
+STATISTICS = "note: running statistics are resnet20-w2's, until trained or recalibrated\n"
+
+
+def test_the_command_of_the_other_direction_says_so(source: Ticket) -> None:
+    squeezed = _run("in/r20.st", "--to", "14")
+    assert squeezed.stderr == "note: resnet14-w2 is shallower than resnet20-w2: this squeezes\n" + STATISTICS
+    stretched = _run("in/r20.st", "--to", "26", command="squeeze")
+    assert stretched.stderr == "note: cifar-resnet26-w2 is deeper than resnet20-w2: this stretches\n" + STATISTICS
+
+
+def test_a_sparsity_in_percent_is_refused_with_an_example(source: Ticket) -> None:
+    done = _run("in/r20.st", "--to", "14", "--sparsity", "95")
+    assert done.exit_code == 2
+    assert "a fraction, such as 0.95" in " ".join(done.stderr.split())
+
+
+def test_the_note_is_for_other_depths_only(source: Ticket) -> None:
     deeper = _run("in/r20.st", "--to", "32")
-    assert deeper.stderr == "note: running statistics are still those of resnet20-w2, until trained or recalibrated\n"
-    assert _run("in/r20.st", "--to", "14").stderr == ""
+    assert deeper.stderr == STATISTICS
+    squeezed = _run("in/r20.st", "--to", "14", command="squeeze")
+    assert squeezed.stderr == STATISTICS, "nor do they fit behind a unit that is left out"
     assert _run("in/r20.st", "--to", "20").stderr == ""
     assert _run("in/r20.st", "--to", "26", "--json").stderr == ""
 
@@ -117,7 +134,7 @@ def test_the_note_is_for_deeper_targets_only(source: Ticket) -> None:
 def test_a_file_is_replaced_only_with_force(source: Ticket) -> None:
     out = Path("r20-to-resnet32-w2.st")
     out.write_text("precious")
-    with pytest.raises(BundleError, match=r"^a ticket must not be overwritten unasked \(--force does it; .*w2\.st$"):
+    with pytest.raises(BundleError, match=r"^a ticket must not be overwritten without --force \(.*w2\.st$"):
         _run("in/r20.st", "--to", "32")
     assert out.read_text() == "precious"
     assert _run("in/r20.st", "--to", "32", "--dry-run").exit_code == 0

@@ -143,8 +143,6 @@ def test_a_training_is_only_taken_for_the_same(
         {"ticket": another(make_ticket)},
         {"start": "0"},
         {"seeds": (1,)},
-        {"rate": 0.3},
-        {"dst_multiplier": 2},
         {"device": Compute(threads=2)},
         {"arms": (), "rivals": {"dense": ticket}},  # a file that is named like an arm
     ]
@@ -155,8 +153,31 @@ def test_a_training_is_only_taken_for_the_same(
         taken = {item.arm for item in seen if item.resumed}
         assert taken == ({"ticket"} if "rivals" in change else set()), change
     seen = []
-    verify_ticket(ticket, stripes, recipe, margin=0.1, parallel=2, resume=True, on_run=seen.append, **options)
+    verify_ticket(
+        ticket,
+        stripes,
+        recipe,
+        margin=0.1,
+        rate=0.3,
+        dst_multiplier=2,
+        parallel=2,
+        resume=True,
+        on_run=seen.append,
+        **options,
+    )
     assert all(item.resumed for item in seen), "what no training depends on"
+
+
+@pytest.mark.parametrize(("change", "trained"), [({"rate": 0.6}, {"imp"}), ({"dst_multiplier": 1}, {"rigl"})])
+def test_an_option_of_one_kind_of_arm_leaves_the_others_kept(
+    ticket: Ticket, stripes: ImageData, recipe: Recipe, tmp_path: Path, change: dict[str, object], trained: set[str]
+) -> None:
+    options = {"arms": ("imp", "rigl"), "seeds": (0,), "device": CPU, "runs": tmp_path, "rate": 0.5}
+    options |= {"dst_multiplier": 2}
+    verify_ticket(ticket, stripes, recipe, **options)
+    seen: list[RunReport] = []
+    verify_ticket(ticket, stripes, recipe, resume=True, on_run=seen.append, **(options | change))
+    assert {item.arm for item in seen if not item.resumed} == trained
 
 
 def another(make_ticket: Callable[..., Ticket]) -> Ticket:

@@ -16,6 +16,7 @@ import click
 from ticketkit.arch import parse_arch
 from ticketkit.cli.completions import complete_networks
 from ticketkit.cli.output import echo, echo_json, say_opening
+from ticketkit.cli.parameters import OpenFraction
 from ticketkit.cli.progress import TrainingProgress
 from ticketkit.cli.ranks import Place
 from ticketkit.cli.resuming import CHECKPOINT_OPTION, ResumableCommand
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
 @click.option("--levels", type=click.IntRange(min=0), help="How often to prune.  [default: 14]")
 @click.option(
     "--sparsity",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Or: prune until at least this fraction of the weights is pruned.",
+    type=OpenFraction(),
+    help="Or: prune until at least this part of the weights is pruned, a fraction: 0.95.",
 )
 @click.option("--rate", type=float, default=0.2, show_default=True, help="Fraction of the remaining weights to prune.")
 @click.option("--rewind", metavar="1000it|2ep", help="The step or epoch to rewind to.  [default: the recipe's]")
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     type=float,
     default=0.005,
     show_default=True,
-    help="How far below the dense network a winning level may be, as a fraction of the test set.",
+    help="How far below the dense network a winning level may be, a fraction: 0.005 is half a point.",
 )
 @click.option("--allow-collapse", is_flag=True, help="Go on with a level of which a whole layer is pruned.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of initialisation, data order, augmentation.")

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ticketkit.cli.output import MAX_WIDTH, echo, echo_json, fields, hint, percent
+from ticketkit.cli.parameters import OpenFraction
 from ticketkit.cli.references import TICKET, TicketArgument
 from ticketkit.cli.stretching import StretchCommand, check_alone, check_order, plan_options
 from ticketkit.errors import BundleError
 
 if TYPE_CHECKING:
+    from ticketkit.arch import ArchSpec
     from ticketkit.stretch import StagePlan
     from ticketkit.ticket import Ticket
 
@@ -68,8 +70,8 @@ def make_command(name: str, short: str, summary: str, examples: str) -> click.Co
             ),
             click.Option(
                 ["--sparsity"],
-                type=click.FloatRange(0, 1, min_open=True, max_open=True),
-                help="Prune the result to exactly this sparsity, the smallest weights first.",
+                type=OpenFraction(),
+                help="Prune the result to exactly this sparsity, a fraction: 0.95; the smallest weights first.",
             ),
             click.Option(
                 ["--scope"],
@@ -121,9 +123,7 @@ def _run(
     target = resolve_target(header.arch, to)
     path = _output_path(ticket.name, target.short_name, out)
     if not dry_run and path.exists() and not force:
-        raise BundleError(
-            f"a ticket must not be overwritten unasked (--force does it; a file is there already): {path}"
-        )
+        raise BundleError(f"a ticket must not be overwritten without --force (a file is there already): {path}")
     if order is not None:
         check_order(order, header.arch, target, drop)
     # A file that is mapped cannot be replaced on Windows, so one that is to replace itself is read into memory.
@@ -168,10 +168,22 @@ def _run(
     if not dry_run:
         pairs += [("id", result.id), ("wrote", click.format_filename(path))]
     echo(*fields(pairs))
-    normalised = any(layer.kind == "batch_norm" for layer in target.layers())
-    if not dry_run and normalised and any(len(stage.sources) > stage.source_units for stage in stages):
-        note = f"note: running statistics are still those of {source.arch.short_name}, until trained or recalibrated"
+    if (does := _direction(source.arch, target)) not in {None, click.get_current_context().command.name}:
+        comparison = "deeper" if does == "stretch" else "shallower"
+        verb = "stretches" if does == "stretch" else "squeezes"
+        note = f"note: {target.short_name} is {comparison} than {source.arch.short_name}: this {verb}"
         hint(click.style(note, dim=True))
+    normalised = any(layer.kind == "batch_norm" for layer in target.layers())
+    if not dry_run and normalised and any(tuple(stage.sources) != tuple(range(stage.source_units)) for stage in stages):
+        note = f"note: running statistics are {source.arch.short_name}'s, until trained or recalibrated"
+        hint(click.style(note, dim=True))
+
+
+def _direction(source: ArchSpec, target: ArchSpec) -> str | None:
+    """The command that is named after what is done; None where the depth stays."""
+    if source.depth == target.depth:
+        return None
+    return "stretch" if target.depth > source.depth else "squeeze"
 
 
 def _output_path(source: str, target: str, out: Path | None) -> Path:
