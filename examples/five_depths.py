@@ -12,12 +12,16 @@ It writes the picture alone, into the current folder.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
-
 import ticketkit
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+except ImportError:
+    sys.exit("this example needs matplotlib: pip install 'ticketkit[plots]'")
 
 ZOO = Path(__file__).parent / "zoo"
 ARMS = {"ticket": ("#000000", "o"), "dense": ("#767676", "s"), "random": ("#D55E00", "v")}

@@ -7,13 +7,18 @@ writes the trained ticket into the current folder. ``accelerate launch --num_pro
 """
 
 import argparse
+import sys
 
 import torch
-from accelerate import Accelerator
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import ticketkit
+
+try:
+    from accelerate import Accelerator
+except ImportError:
+    sys.exit("this example needs Accelerate: pip install 'ticketkit[frameworks]'")
 
 
 def main() -> None:
@@ -21,6 +26,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # images of 8×8 pixels: more threads are several times slower beside other work
     accelerator = Accelerator(gradient_accumulation_steps=2)
 
     data = ticketkit.load_data("digits")

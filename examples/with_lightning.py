@@ -7,15 +7,20 @@ writes the trained ticket into the current folder. With ``pytorch-lightning`` on
 """
 
 import argparse
+import sys
 from typing import Any
 
-import lightning
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import ticketkit
+
+try:
+    import lightning
+except ImportError:
+    sys.exit("this example needs Lightning: pip install 'ticketkit[frameworks]'")
 
 
 class KeepMasked(lightning.Callback):
@@ -55,6 +60,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     arguments = parser.parse_args()
     lightning.seed_everything(0, verbose=False)
+    torch.set_num_threads(1)  # images of 8×8 pixels: more threads are several times slower beside other work
 
     data = ticketkit.load_data("digits")
     arch = ticketkit.parse_arch("resnet8-w8", num_classes=data.num_classes, in_channels=data.shape[0])
