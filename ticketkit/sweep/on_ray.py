@@ -112,8 +112,8 @@ def connected(address: str) -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Fail at once where nobody listens; a word, or an address with a scheme, is left to Ray."""
-    host, colon, port = address.rpartition(":")
+    """Fail at once where nobody listens; a word, or an address with another scheme than Ray's, is left to Ray."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
 
