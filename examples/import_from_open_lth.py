@@ -130,6 +130,7 @@ def main() -> None:
         folder = arguments.folder
         if folder is None:
             torch.manual_seed(0)
+            torch.set_num_threads(1)  # images of 8×8 pixels: more threads are several times slower beside other work
             folder = Run(Path(scratch)).make(levels=3)
             print("a run as open_lth writes it:")
             for path in sorted(path for path in Path(scratch).rglob("*") if path.is_file()):
