@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -102,3 +104,19 @@ def stripes() -> ImageData:
         test_labels=labels[64:],
         classes=("horizontal", "vertical"),
     )
+
+
+def _reserved(folder: Path) -> list[int]:
+    """Sizes of the files without a name that this process holds in a folder."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself
+            if os.readlink(link).startswith(f"{folder}{os.sep}.spare."):
+                found.append(os.stat(link).st_blocks * 512)
+    return found
+
+
+@pytest.fixture
+def reserved() -> Callable[[Path], list[int]]:
+    """Asks for the room that is kept in a folder, bytes of each file that has no name."""
+    return _reserved

@@ -252,19 +252,13 @@ def test_a_run_that_a_full_disk_ends_goes_on_to_the_same_ticket(
         assert find(tmp_path / str(number), resume=True) == expected
 
 
-def reserved(folder: Path) -> list[int]:
-    """Sizes of the files without a name that this process holds in a folder."""
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # that of the listing itself
-            if os.readlink(link).startswith(f"{folder}{os.sep}.spare."):
-                found.append(os.stat(link).st_blocks * 512)
-    return found
-
-
 @pytest.mark.parametrize("at", ["the end of the level", "a checkpoint"])
 def test_a_disk_that_is_full_does_not_lose_what_was_trained(
-    find: Callable[..., Ticket], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+    find: Callable[..., Ticket],
+    reserved: Callable[[Path], list[int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
 ) -> None:
     """The room that was reserved is all there is left: nothing can be written unless it has been given back."""
     folder = tmp_path / "run"

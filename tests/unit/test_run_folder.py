@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,24 +52,14 @@ def test_what_a_killed_run_left_half_written_goes_and_nothing_else(tmp_path: Pat
     assert (tmp_path / "inner" / left[0]).exists(), "another folder's"
 
 
-def held(folder: Path) -> list[int]:
-    """Bytes that this process holds in a folder by files without a name."""
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # that of the listing itself
-            if os.readlink(link).startswith(f"{folder}{os.sep}.spare."):
-                found.append(os.stat(link).st_blocks * 512)
-    return found
-
-
-def test_it_keeps_room_while_it_is_open(tmp_path: Path) -> None:
+def test_it_keeps_room_while_it_is_open(reserved: Callable[[Path], list[int]], tmp_path: Path) -> None:
     with RunFolder(tmp_path, RUN, resume=False) as folder:
         folder.reserve(10_000)
         folder.reserve(10_000)
-        (room,) = held(tmp_path)
+        (room,) = reserved(tmp_path)
         assert room >= 10_000, "room, and not a hole"
         assert not list(tmp_path.glob(".spare.*")), "nothing is left of it if the process is killed"
-    assert not held(tmp_path)
+    assert not reserved(tmp_path)
 
 
 def test_room_that_there_is_not_is_refused(tmp_path: Path) -> None:

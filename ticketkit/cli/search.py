@@ -92,8 +92,10 @@ def closing(ticket: Ticket, out: Path, elapsed: float) -> list[str]:
 
 
 def _result_line(results: Results) -> str:
-    dense = results.levels[0].accuracy
-    rule = f"within {100 * (results.tolerance or 0):g} points of the dense network's {percent(dense)}"
+    dense, *pruned = results.levels
+    if not pruned:
+        return f"the dense network alone, {percent(dense.accuracy)}"
+    rule = f"within {100 * (results.tolerance or 0):g} points of the dense network's {percent(dense.accuracy)}"
     if results.winning_level is None:
         return f"no level is {rule}"
     winner = results.levels[results.winning_level]
@@ -101,13 +103,13 @@ def _result_line(results: Results) -> str:
 
 
 def _level_note(results: Results) -> str | None:
-    """That the ticket, the last level, is not the last winning one; None if it is."""
-    last = results.levels[-1]
-    if results.winning_level == last.level:
+    """That the ticket, the last level, is not the last winning one; None if it is, or if nothing was pruned."""
+    dense, *pruned = results.levels
+    if not pruned or results.winning_level == pruned[-1].level:
         return None
-    points = 100 * (last.accuracy - results.levels[0].accuracy)
-    note = f"the ticket is level {last.level}, {abs(points):.1f} points {'below' if points < 0 else 'above'} dense"
-    if not results.winning_level:
+    last = pruned[-1]
+    note = f"the ticket is level {last.level}, {100 * (dense.accuracy - last.accuracy):.1f} points below dense"
+    if results.winning_level is None:
         return note
     return f"{note}; --levels {results.winning_level}, or --keep-levels, gives the last winning one"
 

@@ -202,9 +202,6 @@ def load_setting(
 
     check_part(limit, fraction)
     named = dataset if isinstance(dataset, DataName) else DataName(loader=dataset)
-    check_place(named.loader, data_dir)
-    from ticketkit.train import choose_compute
-
     warn_of_augmentation(named.loader, recipe)
     data = load_images(
         named,
@@ -221,6 +218,8 @@ def load_setting(
     else:
         for train, test in named.limits if limit is None else ((limit, None),):
             data = data.limited(train, test)
+    from ticketkit.train import choose_compute
+
     compute = choose_compute(
         device,
         image_size=max(data.shape[1:]),
@@ -294,8 +293,10 @@ def check_place(loader: str, data_dir: Path | None) -> None:
     Raises:
         click.UsageError: If it is not given.
     """
-    if loader == "folder" and data_dir is None:
-        raise click.UsageError("data set folder needs --data-dir: one with train/CLASS/IMAGE and test/CLASS/IMAGE")
+    from ticketkit.data import DATASETS
+
+    if data_dir is None and DATASETS[loader].facts.source == "own":
+        raise click.UsageError(f"data set {loader} needs --data-dir: one with train/CLASS/IMAGE and test/CLASS/IMAGE")
 
 
 def warn_of_augmentation(dataset: str, recipe: Recipe) -> None:

@@ -169,8 +169,8 @@ def _run(
         pairs += [("id", result.id), ("wrote", click.format_filename(path))]
     echo(*fields(pairs))
     if (does := _direction(source.arch, target)) not in {None, click.get_current_context().command.name}:
-        comparison = "deeper" if does == "stretch" else "shallower"
-        verb = "stretches" if does == "stretch" else "squeezes"
+        told = {"stretch": ("deeper", "stretches"), "squeeze": ("shallower", "squeezes")}
+        comparison, verb = told[does]
         note = f"note: {target.short_name} is {comparison} than {source.arch.short_name}: this {verb}"
         hint(click.style(note, dim=True))
     normalised = any(layer.kind == "batch_norm" for layer in target.layers())
