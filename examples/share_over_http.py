@@ -27,7 +27,7 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing of each request."""
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        """Send a file, as far as it is wanted: this server knows no ranges, and who reads a header hangs up behind it."""
+        """Send a file, as far as it is wanted: without ranges, who reads a header hangs up behind it."""
         with suppress(ConnectionError):
             super().copyfile(source, outputfile)
 
